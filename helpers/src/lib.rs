@@ -1,0 +1,37 @@
+//! Everything the notebooks need, behind one `use helpers::*;`.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`rng`] | the random numbers of PyTorch and NumPy, value for value |
+//! | [`recording`] | the neural recording: download, simulation, reading, splitting |
+//! | [`net`] | [`Linear`], [`DeepNet`], [`DeepNetReLU`] |
+//! | [`train()`] | full-batch gradient descent |
+//! | [`plots`] | the figures |
+//! | [`session`] | readable errors and feedback in a notebook |
+//!
+//! One shape notation throughout: `(n_stimuli, n_neurons)`. Angles are in degrees, numbers are f32.
+//!
+//! candle is re-exported, and notebooks must use it from here and from nowhere else: a second
+//! copy of candle would number its tensors from 1 again, and `backward()` tells tensors apart by
+//! that number.
+
+pub mod net;
+pub mod plots;
+pub mod recording;
+pub mod rng;
+pub mod session;
+mod train;
+
+pub use candle_core::{self, D, DType, Device, Error, IndexOp, Module, Result, Tensor, Var};
+pub use candle_nn::{self, Optimizer, SGD, loss};
+pub use net::{DeepNet, DeepNetReLU, Linear, Network};
+pub use plots::{
+    Figure, plot_data_matrix, plot_gradient_descent, plot_network, plot_recording, plot_train_loss,
+    plot_tuning_curves,
+};
+pub use recording::{
+    Source, Split, fetch_recording, get_data, load_data, simulate_recording, source, split,
+};
+pub use rng::{NumpyRng, TorchRng};
+pub use session::{feedback, setup};
+pub use train::train;

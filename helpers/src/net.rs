@@ -1,0 +1,160 @@
+//! Networks that start from the weights that PyTorch would give them.
+
+use crate::{Device, Error, Module, Result, Tensor, TorchRng, Var};
+
+/// A network whose parameters can be trained: candle's [`Module`] has `forward`, this adds the
+/// parameters (PyTorch: `net.parameters()`).
+pub trait Network: Module {
+    /// The parameters. A clone of a [`Var`] is the same variable, not a copy of its numbers.
+    fn vars(&self) -> Vec<Var>;
+}
+
+/// A linear layer, `y = W x + b`, as `torch.nn.Linear`.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    weight: Var, // (n_outputs, n_inputs)
+    bias: Var,   // (n_outputs,)
+}
+
+impl Linear {
+    /// Draws weights, row by row, and then biases from the uniform distribution between
+    /// `-1/sqrt(n_inputs)` and `1/sqrt(n_inputs)`, as `nn.Linear(n_inputs, n_outputs)` does.
+    ///
+    /// # Errors
+    /// If a size is 0.
+    pub fn new(rng: &mut TorchRng, n_inputs: usize, n_outputs: usize) -> Result<Self> {
+        if n_inputs == 0 || n_outputs == 0 {
+            return Err(Error::Msg(format!(
+                "Linear::new: expected at least 1 input and 1 output, \
+                 got n_inputs = {n_inputs}, n_outputs = {n_outputs}: give both sizes"
+            )));
+        }
+        let bound = (1.0 / (n_inputs as f64).sqrt()) as f32;
+        let weight = rng.uniform(n_outputs * n_inputs, -bound, bound);
+        let bias = rng.uniform(n_outputs, -bound, bound);
+        Ok(Self {
+            weight: Var::from_vec(weight, (n_outputs, n_inputs), &Device::Cpu)?,
+            bias: Var::from_vec(bias, n_outputs, &Device::Cpu)?,
+        })
+    }
+
+    /// The weights, `(n_outputs, n_inputs)`.
+    pub fn weight(&self) -> &Var {
+        &self.weight
+    }
+
+    /// The biases, `(n_outputs,)`.
+    pub fn bias(&self) -> &Var {
+        &self.bias
+    }
+
+    /// Weight and bias.
+    pub fn vars(&self) -> Vec<Var> {
+        vec![self.weight.clone(), self.bias.clone()]
+    }
+
+    /// `x` is `(n_inputs,)` or `(n_stimuli, n_inputs)`; the result `(n_outputs,)` or
+    /// `(n_stimuli, n_outputs)`.
+    ///
+    /// # Errors
+    /// If `x` has another shape.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (_, n_inputs) = self.weight.dims2()?;
+        match *x.dims() {
+            [n] if n == n_inputs => self.forward(&x.unsqueeze(0)?)?.squeeze(0),
+            [_, n] if n == n_inputs => x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias),
+            _ => Err(Error::Msg(format!(
+                "Linear::forward: expected an input of shape ({n_inputs},) or \
+                 (n_stimuli, {n_inputs}), got {:?}: the layer was made for {n_inputs} inputs, \
+                 look at where its input comes from",
+                x.dims()
+            ))),
+        }
+    }
+}
+
+impl Module for Linear {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward(x)
+    }
+}
+
+/// A network with one hidden layer and no activation function: everything in it is linear.
+///
+/// `h = W_in r + b_in`, `y = W_out h + b_out`.
+#[derive(Clone, Debug)]
+pub struct DeepNet {
+    /// Neural activity to hidden units: weight `(n_hidden, n_inputs)`.
+    pub in_layer: Linear,
+    /// Hidden units to output: weight `(1, n_hidden)`.
+    pub out_layer: Linear,
+}
+
+/// A network with one hidden layer of rectified linear units.
+///
+/// `h = relu(W_in r + b_in)`, `y = W_out h + b_out`.
+///
+/// ```
+/// use helpers::*;
+/// # fn main() -> Result<()> {
+/// let mut rng = TorchRng::manual_seed(1);
+/// let net = DeepNetReLU::new(&mut rng, 7, 3)?; // 7 neurons, 3 hidden units
+/// let r = Tensor::ones((5, 7), DType::F32, &Device::Cpu)?; // (n_stimuli, n_neurons)
+/// assert_eq!(net.forward(&r)?.dims(), [5, 1]); // (n_stimuli, 1)
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct DeepNetReLU {
+    /// Neural activity to hidden units: weight `(n_hidden, n_inputs)`.
+    pub in_layer: Linear,
+    /// Hidden units to output: weight `(1, n_hidden)`.
+    pub out_layer: Linear,
+}
+
+/// What the two networks share is all but the hidden layer's activation.
+macro_rules! one_hidden_layer {
+    ($net:ident, $activation:expr) => {
+        impl $net {
+            /// Draws both layers, the input layer first.
+            ///
+            /// # Errors
+            /// If a size is 0.
+            pub fn new(rng: &mut TorchRng, n_inputs: usize, n_hidden: usize) -> Result<Self> {
+                Ok(Self {
+                    in_layer: Linear::new(rng, n_inputs, n_hidden)?,
+                    out_layer: Linear::new(rng, n_hidden, 1)?,
+                })
+            }
+
+            /// Decodes orientations in degrees from responses `r`, `(n_neurons,)` or
+            /// `(n_stimuli, n_neurons)`; the result is `(1,)` or `(n_stimuli, 1)`.
+            ///
+            /// # Errors
+            /// If `r` has another shape.
+            pub fn forward(&self, r: &Tensor) -> Result<Tensor> {
+                let h = $activation(self.in_layer.forward(r)?)?; // (n_stimuli, n_hidden)
+                self.out_layer.forward(&h) // (n_stimuli, 1)
+            }
+
+            /// Weight and bias of the input layer, then of the output layer.
+            pub fn vars(&self) -> Vec<Var> {
+                [self.in_layer.vars(), self.out_layer.vars()].concat()
+            }
+        }
+
+        impl Module for $net {
+            fn forward(&self, r: &Tensor) -> Result<Tensor> {
+                self.forward(r)
+            }
+        }
+
+        impl Network for $net {
+            fn vars(&self) -> Vec<Var> {
+                self.vars()
+            }
+        }
+    };
+}
+
+one_hidden_layer!(DeepNet, Ok::<Tensor, Error>);
+one_hidden_layer!(DeepNetReLU, |h: Tensor| h.relu());

@@ -1,0 +1,205 @@
+//! The recording: responses of 23,589 neurons of a mouse's primary visual cortex to gratings of
+//! 360 orientations (Stringer, Michaelos, Tsyboulski, Lindo, Pachitariu, Cell 2021,
+//! <https://doi.org/10.1016/j.cell.2021.03.042>), as the file that the original tutorial uses.
+//!
+//! Responses are normalised by spontaneous activity, z-scored over stimuli and averaged over all
+//! trials that fall within a degree, so they are without unit and often negative.
+
+mod download;
+mod npz;
+mod simulation;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::{Device, Error, NumpyRng, Result, Tensor, TorchRng};
+pub use download::fetch_recording;
+use npz::Npz;
+pub use simulation::simulate_recording;
+
+/// Where the numbers in a file come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Measured in a mouse.
+    Recording,
+    /// Drawn by [`simulate_recording`] with this seed.
+    Simulated {
+        /// The seed of the simulation.
+        seed: u64,
+    },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Recording => write!(f, "recorded"),
+            Self::Simulated { seed } => write!(f, "simulated, seed {seed}"),
+        }
+    }
+}
+
+/// Says whether the file at `path` is a recording or a simulation: simulated files carry a mark.
+///
+/// # Errors
+/// If the file is no `.npz`.
+pub fn source(path: impl AsRef<Path>) -> Result<Source> {
+    let mut npz = Npz::open(path.as_ref())?;
+    Ok(match npz.seed_of_simulation()? {
+        Some(seed) => Source::Simulated { seed },
+        None => Source::Recording,
+    })
+}
+
+/// Reads a recording and, for a `bin_width` above 1, averages it over bins of that many degrees.
+///
+/// The file is a `.npz` with `resp`, `(n_stimuli, n_neurons)`, and `stimuli`, `(n_stimuli,)` in
+/// degrees, both f32 or f64. Returns responses `(n_stimuli, n_neurons)` and orientations
+/// `(n_stimuli, 1)`. Bins are those of `numpy.digitize` with edges `0, bin_width, ...`; an
+/// orientation is then the mean of those in its bin, and empty bins are left out.
+///
+/// # Errors
+/// If the file cannot be read, lacks an array, has one of another shape or type, or one with a
+/// NaN or an infinity in it, and if `bin_width` is not a number above 0.
+pub fn load_data(path: impl AsRef<Path>, bin_width: impl Into<f64>) -> Result<(Tensor, Tensor)> {
+    let path = path.as_ref();
+    let bin_width = bin_width.into();
+    if !(bin_width > 0.0 && bin_width.is_finite()) {
+        return fail(format!(
+            "load_data: expected a bin_width above 0 degrees, got {bin_width}: \
+             1 leaves the recording as it is"
+        ));
+    }
+    let mut npz = Npz::open(path)?;
+    let (stimuli, shape) = npz.array("stimuli")?;
+    let [n_stimuli] = shape[..] else {
+        return npz.wrong_shape("stimuli", "(n_stimuli,)", &shape);
+    };
+    let (resp, shape) = npz.array("resp")?;
+    let [n_rows, n_neurons] = shape[..] else {
+        return npz.wrong_shape("resp", "(n_stimuli, n_neurons)", &shape);
+    };
+    if n_rows != n_stimuli || n_stimuli == 0 || n_neurons == 0 {
+        let expected = format!("({n_stimuli}, n_neurons), a row for each entry of stimuli,");
+        return npz.wrong_shape("resp", &expected, &shape);
+    }
+
+    let (resp, stimuli) = if bin_width > 1.0 {
+        average_over_bins(&resp, &stimuli, bin_width)
+    } else {
+        (resp, stimuli)
+    };
+    let to_f32 = |values: Vec<f64>| values.into_iter().map(|x| x as f32).collect::<Vec<_>>();
+    let n_stimuli = stimuli.len();
+    Ok((
+        Tensor::from_vec(to_f32(resp), (n_stimuli, n_neurons), &Device::Cpu)?,
+        Tensor::from_vec(to_f32(stimuli), (n_stimuli, 1), &Device::Cpu)?,
+    ))
+}
+
+/// The mean response and the mean orientation of each bin that has a stimulus in it.
+fn average_over_bins(resp: &[f64], stimuli: &[f64], bin_width: f64) -> (Vec<f64>, Vec<f64>) {
+    let n_neurons = resp.len() / stimuli.len();
+    let n_edges = ((360.0 + bin_width) / bin_width).ceil() as usize;
+    let edges: Vec<f64> = (0..n_edges).map(|i| i as f64 * bin_width).collect();
+    let bin_of = |ori: &f64| edges.partition_point(|edge| edge <= ori);
+
+    let mut bins: Vec<Vec<usize>> = vec![Vec::new(); n_edges + 1];
+    for (i, ori) in stimuli.iter().enumerate() {
+        bins[bin_of(ori)].push(i);
+    }
+    let (mut resp_binned, mut stimuli_binned) = (Vec::new(), Vec::new());
+    for bin in bins.iter().filter(|bin| !bin.is_empty()) {
+        let n = bin.len() as f64;
+        stimuli_binned.push(bin.iter().map(|&i| stimuli[i]).sum::<f64>() / n);
+        let mut mean = vec![0.0; n_neurons];
+        for &i in bin {
+            let row = &resp[i * n_neurons..][..n_neurons];
+            mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        resp_binned.extend(mean.into_iter().map(|sum| sum / n));
+    }
+    (resp_binned, stimuli_binned)
+}
+
+/// Draws `n_stim` stimuli with replacement, as the original does with `numpy.random.choice`.
+///
+/// `train_data` is `(n_stimuli, n_neurons)`, `train_labels` `(n_stimuli, 1)` in degrees. Returns
+/// the drawn rows of both, `(n_stim, n_neurons)` and `(n_stim, 1)`.
+///
+/// # Errors
+/// If the two have different numbers of rows, or none.
+pub fn get_data(
+    rng: &mut NumpyRng,
+    n_stim: usize,
+    train_data: &Tensor,
+    train_labels: &Tensor,
+) -> Result<(Tensor, Tensor)> {
+    let n_stimuli = n_rows("get_data", train_data, train_labels)?;
+    let istim = rng.choice(n_stimuli, n_stim);
+    Ok((rows(train_data, &istim)?, rows(train_labels, &istim)?))
+}
+
+/// The two parts of a recording that [`split`] makes.
+#[derive(Clone, Debug)]
+pub struct Split {
+    /// Responses to train on, `(n_train, n_neurons)`.
+    pub resp_train: Tensor,
+    /// Their orientations in degrees, `(n_train, 1)`.
+    pub stimuli_train: Tensor,
+    /// Responses held out for testing, `(n_test, n_neurons)`.
+    pub resp_test: Tensor,
+    /// Their orientations in degrees, `(n_test, 1)`.
+    pub stimuli_test: Tensor,
+}
+
+/// Splits a recording at random: 60 % of the stimuli to train on, the others to test.
+///
+/// `resp_all` is `(n_stimuli, n_neurons)`, `stimuli_all` `(n_stimuli, 1)` in degrees. The order is
+/// that of `torch.randperm`.
+///
+/// # Errors
+/// If the two have different numbers of rows, or too few for two parts.
+pub fn split(rng: &mut TorchRng, resp_all: &Tensor, stimuli_all: &Tensor) -> Result<Split> {
+    let n_stimuli = n_rows("split", resp_all, stimuli_all)?;
+    let n_train = (0.6 * n_stimuli as f64) as usize;
+    if n_train == 0 {
+        return fail(format!(
+            "split: expected at least 2 stimuli for two parts, got {n_stimuli}: pass more"
+        ));
+    }
+    let ishuffle = rng.randperm(n_stimuli);
+    let (itrain, itest) = ishuffle.split_at(n_train);
+    Ok(Split {
+        resp_train: rows(resp_all, itrain)?,
+        stimuli_train: rows(stimuli_all, itrain)?,
+        resp_test: rows(resp_all, itest)?,
+        stimuli_test: rows(stimuli_all, itest)?,
+    })
+}
+
+/// The number of rows that responses and orientations have in common.
+fn n_rows(caller: &str, resp: &Tensor, stimuli: &Tensor) -> Result<usize> {
+    match (resp.dims(), stimuli.dims()) {
+        (&[n, _], &[m, 1]) if n == m && n > 0 => Ok(n),
+        (resp, stimuli) => fail(format!(
+            "{caller}: expected responses (n_stimuli, n_neurons) and orientations \
+             (n_stimuli, 1), got {resp:?} and {stimuli:?}: pass the two that belong together"
+        )),
+    }
+}
+
+fn rows(matrix: &Tensor, which: &[usize]) -> Result<Tensor> {
+    let which: Vec<u32> = which.iter().map(|&i| i as u32).collect();
+    let n = which.len();
+    matrix.index_select(&Tensor::from_vec(which, n, &Device::Cpu)?, 0)
+}
+
+/// An error of one line.
+fn fail<T>(message: String) -> Result<T> {
+    Err(Error::Msg(message))
+}
+
+/// The path as it is told to people: whole, so that it can be found from anywhere.
+fn whole(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}

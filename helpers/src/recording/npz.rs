@@ -1,0 +1,180 @@
+//! Reading and writing NumPy's `.npz`: a zip of `.npy` members.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Cursor, Read, Write};
+use std::path::{Path, PathBuf};
+
+use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use super::{fail, whole};
+use crate::Result;
+
+/// The member that marks a file as simulated; it holds the seed.
+const SIMULATED: &str = "simulated";
+
+/// An open `.npz` file.
+pub struct Npz {
+    path: PathBuf,
+    zip: ZipArchive<BufReader<File>>,
+}
+
+impl Npz {
+    pub fn open(path: &Path) -> Result<Self> {
+        let path = whole(path);
+        let file = match File::open(&path) {
+            Ok(file) => BufReader::new(file),
+            Err(why) => {
+                return fail(format!(
+                    "load_data: cannot open {} ({why}): give the path of a .npz file, \
+                     such as fetch_recording() or simulate_recording(1) returns",
+                    path.display()
+                ));
+            }
+        };
+        match ZipArchive::new(file) {
+            Ok(zip) => Ok(Self { path, zip }),
+            Err(why) => fail(format!(
+                "load_data: {} is not a whole .npz file: expected a zip archive, got {why}: \
+                 delete it and fetch it again",
+                path.display()
+            )),
+        }
+    }
+
+    /// The seed in a simulated file, `None` in any other.
+    pub fn seed_of_simulation(&mut self) -> Result<Option<u64>> {
+        let Some(bytes) = self.member(SIMULATED)? else {
+            return Ok(None);
+        };
+        match NpyFile::new(&bytes[..]).and_then(NpyFile::into_vec::<u64>) {
+            Ok(seed) if seed.len() == 1 => Ok(Some(seed[0])),
+            _ => self.broken(SIMULATED, "one u64, the seed", "something else"),
+        }
+    }
+
+    /// The numbers of an array, in C order, and its shape.
+    pub fn array(&mut self, name: &str) -> Result<(Vec<f64>, Vec<usize>)> {
+        let Some(bytes) = self.member(name)? else {
+            let names: Vec<_> = self.zip.file_names().map(str::to_owned).collect();
+            let got = format!("only {}", names.join(", "));
+            return self.broken(name, "a member of that name", &got);
+        };
+        let mut reader = Cursor::new(&bytes[..]);
+        let npy = match NpyFile::new(&mut reader) {
+            Ok(npy) => npy,
+            Err(why) => return self.broken(name, "an array in NumPy's .npy format", &line(&why)),
+        };
+        let dtype = npy.dtype();
+        let item_size = match &dtype {
+            DType::Plain(plain) if plain.type_char() == TypeChar::Float => plain.size_field(),
+            _ => 0,
+        };
+        if item_size != 4 && item_size != 8 {
+            return self.broken(name, "numbers of type f32 or f64", &dtype.descr());
+        }
+        let shape: Vec<usize> = npy.shape().iter().map(|&n| n as usize).collect();
+        let (order, header) = (npy.order(), npy.header().clone());
+        drop(npy);
+
+        // Held against the file before any memory is asked for: a header can claim anything.
+        let data = &bytes[reader.position() as usize..];
+        let n_values = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        if n_values.and_then(|n| n.checked_mul(item_size as usize)) != Some(data.len()) {
+            let expected = format!("{shape:?} values of {item_size} bytes, as its header says");
+            return self.broken(name, &expected, &format!("{} bytes", data.len()));
+        }
+        let npy = NpyFile::with_header(header, data);
+        let values = match item_size {
+            4 => npy
+                .into_vec::<f32>()
+                .map(|values| values.into_iter().map(f64::from).collect::<Vec<_>>()),
+            _ => npy.into_vec::<f64>(),
+        };
+        let mut values = match values {
+            Ok(values) => values,
+            Err(why) => return self.broken(name, "readable numbers", &line(&why)),
+        };
+        if let (Order::Fortran, &[n_rows, n_columns]) = (order, &shape[..]) {
+            values = (0..n_rows)
+                .flat_map(|i| (0..n_columns).map(move |j| (i, j)))
+                .map(|(i, j)| values[j * n_rows + i])
+                .collect();
+        }
+        if let Some(i) = values.iter().position(|x| !x.is_finite()) {
+            let got = format!("{} at position {i}", values[i]);
+            return self.broken(name, "finite numbers", &got);
+        }
+        Ok((values, shape))
+    }
+
+    pub fn wrong_shape<T>(&self, name: &str, expected: &str, got: &[usize]) -> Result<T> {
+        self.broken(name, &format!("shape {expected}"), &format!("{got:?}"))
+    }
+
+    fn broken<T>(&self, name: &str, expected: &str, got: &str) -> Result<T> {
+        fail(format!(
+            "load_data: array '{name}' of {}: expected {expected}, got {got}: \
+             delete the file and fetch it again, or mend what wrote it",
+            self.path.display()
+        ))
+    }
+
+    /// The bytes of a member, unpacked and checked against the archive's checksum.
+    fn member(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(index) = self.zip.index_for_name(&format!("{name}.npy")) else {
+            return Ok(None);
+        };
+        let read = |zip: &mut ZipArchive<_>| -> io::Result<Vec<u8>> {
+            let mut entry = zip.by_index(index)?;
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        match read(&mut self.zip) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(why) => self.broken(name, "a whole member", &line(&why)),
+        }
+    }
+}
+
+/// What an error says, on one line.
+fn line(why: &io::Error) -> String {
+    why.to_string()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Writes a recording as NumPy would: `resp`, `(n_stimuli, n_neurons)`, and `stimuli`,
+/// `(n_stimuli,)`, stored without compression, and the mark that says it is simulated.
+pub fn write_simulated(path: &Path, resp: &[f32], stimuli: &[f64], seed: u64) -> io::Result<()> {
+    let n_stimuli = stimuli.len() as u64;
+    let n_neurons = resp.len() as u64 / n_stimuli;
+    let mut zip = ZipWriter::new(BufWriter::new(File::create(path)?));
+    write_member(&mut zip, "resp", resp, &[n_stimuli, n_neurons])?;
+    write_member(&mut zip, "stimuli", stimuli, &[n_stimuli])?;
+    write_member(&mut zip, SIMULATED, &[seed], &[1])?;
+    zip.finish()?.flush()
+}
+
+fn write_member<T: npyz::AutoSerialize + Copy>(
+    zip: &mut ZipWriter<BufWriter<File>>,
+    name: &str,
+    values: &[T],
+    shape: &[u64],
+) -> io::Result<()> {
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    zip.start_file(format!("{name}.npy"), stored)?;
+    // A buffer between the two: npyz writes number by number, zip checksums each piece it gets.
+    let mut buffer = BufWriter::with_capacity(1 << 16, zip);
+    let mut npy = npyz::WriteOptions::new()
+        .default_dtype()
+        .shape(shape)
+        .writer(&mut buffer)
+        .begin_nd()?;
+    npy.extend(values.iter().copied())?;
+    npy.finish()?;
+    buffer.flush()
+}

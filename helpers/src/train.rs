@@ -1,0 +1,49 @@
+use crate::{Network, Optimizer, Result, SGD, Tensor};
+
+/// Full-batch gradient descent: each epoch evaluates the loss on all of the training data and
+/// moves every parameter against its gradient.
+///
+/// `train_data` is `(n_stimuli, n_neurons)`, `train_labels` `(n_stimuli, 1)` in degrees. `loss_fn`
+/// is anything like [`candle_nn::loss::mse`]. Returns the loss of each epoch, taken before that
+/// epoch's update, and prints it five times on the way.
+///
+/// # Errors
+/// If shapes do not fit each other.
+///
+/// ```
+/// use helpers::*;
+/// # fn main() -> Result<()> {
+/// let mut rng = TorchRng::manual_seed(1);
+/// let net = DeepNetReLU::new(&mut rng, 2, 4)?;
+/// let data = Tensor::new(&[[0f32, 1.], [1., 0.]], &Device::Cpu)?;
+/// let labels = Tensor::new(&[[90f32], [180.]], &Device::Cpu)?;
+/// let train_loss = train(&net, loss::mse, &data, &labels, 50, 1e-3)?;
+/// assert!(train_loss[49] < train_loss[0]);
+/// # Ok(()) }
+/// ```
+pub fn train(
+    net: &impl Network,
+    loss_fn: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+    train_data: &Tensor,
+    train_labels: &Tensor,
+    n_epochs: usize,
+    learning_rate: f64,
+) -> Result<Vec<f32>> {
+    let mut optimizer = SGD::new(net.vars(), learning_rate)?;
+    let mut train_loss = Vec::with_capacity(n_epochs);
+    let report_every = (n_epochs / 5).max(1);
+
+    for i in 1..=n_epochs {
+        let out = net.forward(train_data)?; // (n_stimuli, 1)
+        let loss = loss_fn(&out, train_labels)?; // a scalar
+        let gradients = loss.backward()?;
+        optimizer.step(&gradients)?;
+
+        let loss = loss.to_scalar::<f32>()?;
+        train_loss.push(loss);
+        if i % report_every == 0 {
+            println!("iteration {i}/{n_epochs} | loss: {loss:.3}");
+        }
+    }
+    Ok(train_loss)
+}
