@@ -30,9 +30,9 @@ impl TorchRng {
     /// As `torch.empty(n).uniform_(low, high)`: `n` numbers in `[low, high)`.
     pub fn uniform(&mut self, n: usize, low: f32, high: f32) -> Vec<f32> {
         const STEP: f32 = 1.0 / (1 << 24) as f32; // a f32 has 24 bits of precision
-        (0..n)
-            .map(|_| (self.0.next_u32() & 0xff_ffff) as f32 * STEP * (high - low) + low)
-            .collect()
+        let mut unit = || (self.0.next_u32() & 0xff_ffff) as f32 * STEP;
+        // One rounding, as PyTorch compiles it: two would differ in the last bit.
+        (0..n).map(|_| unit().mul_add(high - low, low)).collect()
     }
 
     /// As `torch.randperm(n)`: the numbers `0..n` in random order.

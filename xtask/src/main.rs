@@ -1,1 +1,126 @@
-fn main() {}
+//! The project's commands: `cargo xtask lab`, `cargo xtask run`, `cargo xtask test`.
+
+mod kernel;
+mod setup;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+  lab [OPTION ...]   set up what is missing and open the notebooks in JupyterLab
+                     (options are passed on to it, for example --no-browser)
+  run [NOTEBOOK]     set up what is missing and run all cells of a notebook without a browser;
+                     the executed notebook and an HTML page go to target/run/
+  test               set up what is missing and pass all tests";
+
+/// What `run` runs when it is told nothing.
+const TUTORIAL: &str = "notebooks/W1D5_Tutorial1.ipynb";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<OsString> = args.collect();
+    let done = match (command.to_str(), &rest[..]) {
+        (Some("lab"), options) => lab(options),
+        (Some("run"), []) => run(&root().join(TUTORIAL)),
+        (Some("run"), [notebook]) => run(Path::new(notebook)),
+        (Some("test"), []) => test(),
+        (Some("kernel"), [control_file]) => kernel::launch(control_file),
+        (Some("sweep"), [build]) => kernel::sweep_when_dead(Path::new(build)),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("error: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder that holds the workspace.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask is in a workspace")
+        .to_path_buf()
+}
+
+fn lab(options: &[OsString]) -> Result<()> {
+    let python = setup::all()?;
+    let mut jupyter = Command::new(python.with_file_name("jupyter-lab"));
+    jupyter
+        .arg(format!(
+            "--ServerApp.root_dir={}",
+            root().join("notebooks").display()
+        ))
+        .arg("--ServerApp.ip=127.0.0.1")
+        .args(options);
+    if setup::is_root() {
+        jupyter.arg("--allow-root"); // JupyterLab refuses otherwise; it listens on localhost only
+    }
+    println!("opening JupyterLab; Ctrl-C here ends it");
+    succeed(jupyter.env("JUPYTER_PREFER_ENV_PATH", "1"))
+}
+
+fn run(notebook: &Path) -> Result<()> {
+    if !notebook.is_file() {
+        bail!(
+            "run: there is no notebook {}: give the path of an .ipynb file",
+            notebook.display()
+        );
+    }
+    let python = setup::all()?;
+    let name = notebook.file_stem().context("a notebook has a name")?;
+    let executed = root().join("target/run").join(name).with_extension("ipynb");
+    let mut runner = Command::new(python);
+    runner
+        .arg(root().join("xtask/run_notebook.py"))
+        .arg(notebook)
+        .arg(executed);
+    succeed(runner.env("JUPYTER_PREFER_ENV_PATH", "1"))
+}
+
+fn test() -> Result<()> {
+    let cargo = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO"));
+        command.current_dir(root()).args(args);
+        println!("cargo {}", args.join(" "));
+        command
+    };
+    succeed(&mut cargo(&["fmt", "--all", "--check"]))?;
+    succeed(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    let python = setup::all()?;
+    succeed(cargo(&["test", "--workspace"]).env("LAB_PYTHON", python))
+}
+
+/// Runs a command to its end; anything but success is an error.
+fn succeed(command: &mut Command) -> Result<()> {
+    let program = PathBuf::from(command.get_program());
+    let name = program
+        .file_name()
+        .unwrap_or_default()
+        .display()
+        .to_string();
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    if !status.success() {
+        bail!("{name} failed ({status}): what it said is above");
+    }
+    Ok(())
+}

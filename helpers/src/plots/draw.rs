@@ -314,11 +314,10 @@ fn heat_map(
     let below = (left + map_width as i32 / 2, height as i32 - px(30.0));
     area.draw(&Text::new(x_label, below, label.clone()))?;
     let beside = (px(14.0), top + map_height as i32 / 2);
-    area.draw(&Text::new(
-        y_label,
-        beside,
-        label.transform(FontTransform::Rotate270),
-    ))?;
+    let label = label.transform(FontTransform::Rotate270);
+    area.draw(&Text::new(y_label, beside, label.clone()))?;
+    let beside = (width as i32 - px(20.0), top + map_height as i32 / 2);
+    area.draw(&Text::new(colour_label, beside, label))?;
 
     let mut chart = ChartBuilder::on(&bar)
         .margin_top(top)

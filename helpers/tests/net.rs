@@ -1,0 +1,84 @@
+//! The networks and their training, where PyTorch's numbers are not what is asked about.
+
+use helpers::*;
+
+fn small_net() -> DeepNetReLU {
+    DeepNetReLU::new(&mut TorchRng::manual_seed(1), 7, 3).unwrap()
+}
+
+fn data() -> (Tensor, Tensor) {
+    let mut rng = TorchRng::manual_seed(2);
+    let resp = Tensor::from_vec(rng.rand(5 * 7), (5, 7), &Device::Cpu).unwrap();
+    let stimuli = Tensor::from_vec(rng.rand(5), (5, 1), &Device::Cpu).unwrap();
+    (resp, (stimuli * 360.0).unwrap())
+}
+
+#[test]
+fn a_vector_gives_what_its_row_gives_in_a_matrix() {
+    let (resp, _) = data();
+    let net = small_net();
+    let all = net.forward(&resp).unwrap();
+    assert_eq!(all.dims(), [5, 1]);
+    let one = net.forward(&resp.i(3).unwrap()).unwrap();
+    assert_eq!(one.dims(), [1]);
+    let difference = (one.to_vec1::<f32>().unwrap()[0] - all.to_vec2::<f32>().unwrap()[3][0]).abs();
+    assert!(difference < 1e-6);
+}
+
+#[test]
+fn relu_is_what_tells_the_two_networks_apart() {
+    let (resp, _) = data();
+    let linear = DeepNet::new(&mut TorchRng::manual_seed(1), 7, 3).unwrap();
+    let h = linear.in_layer.forward(&resp).unwrap();
+    let by_hand = linear.out_layer.forward(&h.relu().unwrap()).unwrap();
+    let out = small_net().forward(&resp).unwrap();
+    assert_eq!(
+        out.to_vec2::<f32>().unwrap(),
+        by_hand.to_vec2::<f32>().unwrap()
+    );
+    let out = linear.forward(&resp).unwrap();
+    assert_ne!(
+        out.to_vec2::<f32>().unwrap(),
+        by_hand.to_vec2::<f32>().unwrap()
+    );
+}
+
+#[test]
+fn a_wrong_shape_is_told_in_one_line() {
+    let wrong = Tensor::zeros((5, 6), DType::F32, &Device::Cpu).unwrap();
+    let error = small_net().forward(&wrong).unwrap_err().to_string();
+    assert!(error.contains("(n_stimuli, 7), got [5, 6]"), "{error}");
+    assert_eq!(error.lines().count(), 1);
+    let error = Linear::new(&mut TorchRng::manual_seed(1), 0, 3)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("n_inputs = 0"), "{error}");
+}
+
+#[test]
+fn the_first_loss_is_the_untrained_networks_for_any_number_of_epochs() {
+    let (resp, stimuli) = data();
+    for n_epochs in [0, 1, 3, 4, 5, 7, 50] {
+        let net = small_net();
+        let untrained = loss::mse(&net.forward(&resp).unwrap(), &stimuli).unwrap();
+        let losses = train(&net, loss::mse, &resp, &stimuli, n_epochs, 1e-4).unwrap();
+        assert_eq!(losses.len(), n_epochs);
+        if n_epochs > 0 {
+            assert_eq!(losses[0], untrained.to_scalar::<f32>().unwrap());
+        }
+        assert!(
+            losses.windows(2).all(|pair| pair[1] < pair[0]),
+            "{losses:?}"
+        );
+    }
+}
+
+#[test]
+fn train_uses_the_loss_that_it_is_given() {
+    let (resp, stimuli) = data();
+    let twice = |out: &Tensor, ori: &Tensor| loss::mse(out, ori)? * 2.0;
+    let once = train(&small_net(), loss::mse, &resp, &stimuli, 2, 2e-4).unwrap();
+    let twice = train(&small_net(), twice, &resp, &stimuli, 2, 1e-4).unwrap();
+    assert!((twice[0] - 2.0 * once[0]).abs() < 1e-3 * once[0]);
+    assert!((twice[1] - 2.0 * once[1]).abs() < 1e-3 * once[1]);
+}
