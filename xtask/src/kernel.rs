@@ -2,8 +2,9 @@
 //! compiled `helpers`.
 //!
 //! evcxr compiles each cell in a build directory. Left alone it makes an empty one, and the first
-//! cell of a notebook compiles candle, for minutes. Here that is done once, in `prepared/`, and
-//! every kernel starts in a tree of hard links to it, `kernels/<process id>/`. Kernels cannot share
+//! cell of a notebook compiles candle, for minutes. Here that is done once, in
+//! `kernels/prepared/`, and every kernel starts in a tree of hard links to it,
+//! `kernels/<process id>/`. Kernels cannot share
 //! one directory: they would overwrite each other's cells.
 //!
 //! A kernel holds a lock on its directory for as long as it lives, however it ends. A process that
@@ -24,8 +25,19 @@ use crate::{root, succeed};
 /// Set while the directory that others start from is being prepared.
 const PREPARING: &str = "LAB_PREPARING";
 
+/// What `helpers` and the crates behind it are compiled with, whatever profile evcxr writes: its
+/// own has debug assertions and overflow checks on, which candle pays for in every loop.
+const PROFILE: &str = "\
+[profile.dev.package.\"*\"]
+opt-level = 3
+debug-assertions = false
+overflow-checks = false
+";
+
+/// As deep as the directories of kernels: compiled files refer to the standard library by a path
+/// that is relative to their own place.
 fn prepared() -> PathBuf {
-    lab().join("prepared")
+    kernels().join("prepared")
 }
 
 fn kernels() -> PathBuf {
@@ -54,6 +66,8 @@ pub fn prepare(python: &Path) -> Result<()> {
                 _ => {}
             }
             fs::create_dir_all(prepared())?;
+            fs::create_dir_all(lab().join(".cargo"))?;
+            fs::write(lab().join(".cargo/config.toml"), PROFILE)?;
             let mut runner = Command::new(python);
             runner
                 .arg(root().join("xtask/run_notebook.py"))
@@ -73,6 +87,7 @@ pub fn launch(control_file: &OsStr) -> Result<()> {
         .context("the kernel does not know where evcxr is: run `cargo xtask lab` again")?;
     let mut kernel = Command::new(evcxr);
     kernel.arg("--control_file").arg(control_file);
+    forget_cargo(&mut kernel);
     if std::env::var_os(PREPARING).is_some() {
         bail!(kernel.env("EVCXR_TMPDIR", prepared()).exec());
     }
@@ -108,6 +123,28 @@ pub fn launch(control_file: &OsStr) -> Result<()> {
     // evcxr and the processes that it starts hold the lock: it has to survive the exec.
     keep_open(&lock)?;
     bail!(kernel.env("EVCXR_TMPDIR", &build).exec())
+}
+
+/// Takes away what `cargo xtask` adds to the environment. Of the variables that describe this
+/// package some crates' build scripts take note, and would be run again. And the library path leads
+/// to the workspace's own `helpers`, which is not the one that cells are compiled against.
+fn forget_cargo(kernel: &mut Command) {
+    for (name, value) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"]
+            .iter()
+            .any(|p| text.starts_with(p))
+        {
+            kernel.env_remove(&name);
+        } else if ["LD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"].contains(&&*text) {
+            let target = root().join("target");
+            let paths = std::env::split_paths(&value).filter(|path| !path.starts_with(&target));
+            match std::env::join_paths(paths) {
+                Ok(paths) if !paths.is_empty() => kernel.env(&name, paths),
+                _ => kernel.env_remove(&name),
+            };
+        }
+    }
 }
 
 /// Waits until a kernel has ended and deletes its build directory.

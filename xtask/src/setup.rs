@@ -146,12 +146,17 @@ fn evcxr() -> Result<PathBuf> {
             return Ok(program);
         }
     }
-    step("installing the Rust kernel (about 6 minutes on two cores)", || {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["install", "--locked", "--force", "--root"]).arg(&private);
-        succeed(cargo.arg(format!("evcxr_jupyter@{EVCXR}")))?;
-        Ok(private.join("bin/evcxr_jupyter"))
-    })
+    step(
+        "installing the Rust kernel (about 6 minutes on two cores)",
+        || {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo
+                .args(["install", "--locked", "--force", "--root"])
+                .arg(&private);
+            succeed(cargo.arg(format!("evcxr_jupyter@{EVCXR}")))?;
+            Ok(private.join("bin/evcxr_jupyter"))
+        },
+    )
 }
 
 /// Registers the kernel, under the name that evcxr gives it, for this Python environment only.
