@@ -1,0 +1,257 @@
+//! The notebooks, on the real kernel and as files. Run by `cargo xtask test`, which sets up the
+//! kernel first.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use serde_json::Value;
+
+/// Kernels compile on all cores: one notebook after another is faster, and uses less memory.
+static KERNEL: Mutex<()> = Mutex::new(());
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_path_buf()
+}
+
+fn tutorial() -> Value {
+    read(&root().join("notebooks/W1D5_Tutorial1.ipynb"))
+}
+
+fn read(notebook: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(notebook).unwrap()).unwrap()
+}
+
+fn text(lines: &Value) -> String {
+    match lines {
+        Value::String(text) => text.clone(),
+        lines => lines
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| line.as_str().unwrap())
+            .collect(),
+    }
+}
+
+fn cells<'a>(notebook: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    notebook["cells"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(move |cell| cell["cell_type"] == kind)
+}
+
+/// What all cells of an executed notebook wrote to a stream.
+fn stream(notebook: &Value, name: &str) -> Vec<String> {
+    cells(notebook, "code")
+        .flat_map(|cell| cell["outputs"].as_array().unwrap())
+        .filter(|output| output["name"] == name)
+        .map(|output| text(&output["text"]))
+        .collect()
+}
+
+/// Runs a notebook as `cargo xtask run` does: whether it passed, what was printed, the result.
+fn run(notebook: &Path) -> (bool, String, Value) {
+    let _one_at_a_time = KERNEL
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .arg("run")
+        .arg(notebook)
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    let executed = root()
+        .join("target/run")
+        .join(notebook.file_name().unwrap());
+    (output.status.success(), printed, read(&executed))
+}
+
+fn run_fixture(name: &str) -> (bool, String, Value) {
+    run(&root()
+        .join("xtask/tests/notebooks")
+        .join(name)
+        .with_extension("ipynb"))
+}
+
+#[track_caller]
+fn assert_rejected(name: &str, why: &str) {
+    let (passed, printed, _) = run_fixture(name);
+    assert!(!passed, "{name} passed:\n{printed}");
+    assert!(
+        printed.contains(why),
+        "{name}: expected {why:?} in\n{printed}"
+    );
+}
+
+#[test]
+fn a_panic_is_rejected() {
+    assert_rejected(
+        "panic",
+        "FAILED: cell 2 (cell-2) stopped, and was not meant to",
+    );
+}
+
+#[test]
+fn a_failed_question_mark_is_rejected() {
+    assert_rejected("failed_question_mark", "FAILED: cell 2 (cell-2) stopped");
+}
+
+#[test]
+fn a_compile_error_is_rejected() {
+    assert_rejected("compile_error", "FAILED: cell 1 (cell-1) stopped");
+}
+
+#[test]
+fn a_cell_that_was_meant_to_stop_and_did_not_is_rejected() {
+    assert_rejected(
+        "did_not_stop",
+        "FAILED: cell 1 (cell-1) was meant to stop, and did not",
+    );
+}
+
+#[test]
+fn a_process_that_dies_is_rejected() {
+    assert_rejected("dead_kernel", "FAILED: cell 1 (cell-1)");
+}
+
+/// Were candle linked into every cell anew, both would be 18.
+#[test]
+fn variables_of_different_cells_get_gradients_of_their_own() {
+    let (passed, printed, _) = run_fixture("gradients_across_cells");
+    assert!(passed, "{printed}");
+    assert!(printed.contains("da = [3.0], db = [5.0]"), "{printed}");
+}
+
+#[test]
+fn errors_in_cells_are_short() {
+    let (passed, printed, executed) = run_fixture("short_errors");
+    assert!(passed, "{printed}");
+    let errors = stream(&executed, "stderr");
+    assert_eq!(errors.len(), 4, "{errors:?}");
+    assert_eq!(errors[0].trim(), "Exercise 0: say what to do");
+    for error in errors {
+        assert!(error.lines().count() <= 2, "{error}");
+    }
+}
+
+/// The numbers that the text announces are those that the cells print.
+#[test]
+fn the_tutorial_runs_and_prints_what_its_text_says() {
+    let (passed, printed, executed) = run(&root().join("notebooks/W1D5_Tutorial1.ipynb"));
+    assert!(passed, "{printed}");
+    let printed = stream(&executed, "stdout").concat();
+    let fence = match printed.contains("the data are simulated") {
+        true => "```simulated\n",
+        false => "```text\n",
+    };
+    let announced: Vec<String> = cells(&executed, "markdown")
+        .filter_map(|cell| {
+            let text = text(&cell["source"]);
+            let (_, block) = text.split_once(fence)?;
+            Some(block.split_once("```").unwrap().0.trim().to_owned())
+        })
+        .collect();
+    assert!(announced.len() >= 2, "{announced:?}");
+    for lines in announced {
+        assert!(
+            same_numbers(&printed, &lines),
+            "{lines}\nis not in\n{printed}"
+        );
+    }
+    let figures = cells(&executed, "code")
+        .flat_map(|cell| cell["outputs"].as_array().unwrap())
+        .filter(|output| output["data"]["image/png"].is_string())
+        .count();
+    assert_eq!(figures, 4, "recording, network, gradient descent, loss");
+}
+
+/// Whether the lines occur in what was printed, with numbers equal to 1e-5 (processors differ).
+fn same_numbers(printed: &str, lines: &str) -> bool {
+    let same = |a: &str, b: &str| match (a.parse::<f64>(), b.parse::<f64>()) {
+        (Ok(a), Ok(b)) => (a - b).abs() <= 1e-5 * b.abs(),
+        _ => a == b,
+    };
+    lines.lines().all(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        printed.lines().any(|got| {
+            let got: Vec<&str> = got.split_whitespace().collect();
+            got.len() == words.len() && got.iter().zip(&words).all(|(a, b)| same(a, b))
+        })
+    })
+}
+
+#[test]
+fn every_cell_of_the_original_has_its_counterpart_in_order() {
+    let notebook = tutorial();
+    let numbers: Vec<usize> = notebook["cells"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cell| cell["id"].as_str().unwrap()[..2].parse().unwrap())
+        .collect();
+    assert!(numbers.is_sorted(), "{numbers:?}");
+    let missing: Vec<usize> = (0..53).filter(|i| !numbers.contains(i)).collect();
+    assert!(
+        missing.is_empty(),
+        "no cell for {missing:?} of the original"
+    );
+}
+
+#[test]
+fn notebooks_are_committed_without_outputs_for_the_kernel_that_evcxr_installs() {
+    for entry in fs::read_dir(root().join("notebooks")).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "ipynb")
+        {
+            continue;
+        }
+        let notebook = read(&path);
+        assert_eq!(notebook["metadata"]["kernelspec"]["name"], "rust");
+        for cell in cells(&notebook, "code") {
+            assert_eq!(
+                cell["outputs"].as_array().map(Vec::len),
+                Some(0),
+                "{}",
+                cell["id"]
+            );
+            assert!(cell["execution_count"].is_null(), "{}", cell["id"]);
+        }
+    }
+}
+
+/// An exercise differs from its solution only where the learner has to write.
+#[test]
+fn exercises_and_solutions_agree_outside_the_blanks() {
+    let notebook = tutorial();
+    let source = |id: &str| {
+        let cell = cells(&notebook, "code").find(|cell| cell["id"] == id);
+        text(&cell.unwrap_or_else(|| panic!("no cell {id}"))["source"])
+    };
+    for n in [
+        "27-exercise-2-2 29-solution-2-2",
+        "43-exercise-3-2 44-solution-3-2",
+    ] {
+        let (exercise, solution) = n.split_once(' ').unwrap();
+        let (exercise, solution) = (source(exercise), source(solution));
+        assert!(
+            exercise.contains("todo!(") && !solution.contains("todo!("),
+            "{n}"
+        );
+        let tail = |text: &str, from: &str| text[text.find(from).expect(from)..].to_owned();
+        let from = if n.starts_with("27") {
+            "impl Network"
+        } else {
+            "// Keep the loss"
+        };
+        assert_eq!(tail(&exercise, from), tail(&solution, from), "{n}");
+    }
+}
