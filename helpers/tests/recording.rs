@@ -185,7 +185,7 @@ fn the_simulation_depends_on_the_seed_alone() {
     );
 }
 
-/// The statistics of FACTS: of the published heat map's neurons, with room for its clipping.
+/// Held against statistics of the 100 neurons in the published heat map, whose values are clipped.
 #[test]
 fn the_simulation_resembles_the_recording() {
     let (resp, stimuli) = load_data(&*SIMULATED, 1).unwrap();
@@ -271,7 +271,7 @@ fn the_tutorial_trains_on_the_simulation_as_on_the_recording() {
         stimuli_test,
     } = split(&mut TorchRng::manual_seed(4), &resp_all, &stimuli_all).unwrap();
 
-    // The original's training set begins with these orientations, in FACTS' seed-4 order.
+    // The original's training set begins with these orientations.
     assert_eq!(
         (resp_train.dims(), resp_test.dims()),
         (&[216, 23_589][..], &[144, 23_589][..])

@@ -316,7 +316,7 @@ fn heat_map(
     let beside = (px(14.0), top + map_height as i32 / 2);
     let label = label.transform(FontTransform::Rotate270);
     area.draw(&Text::new(y_label, beside, label.clone()))?;
-    let beside = (width as i32 - px(20.0), top + map_height as i32 / 2);
+    let beside = (width as i32 - px(26.0), top + map_height as i32 / 2);
     area.draw(&Text::new(colour_label, beside, label))?;
 
     let mut chart = ChartBuilder::on(&bar)
