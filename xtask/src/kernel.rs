@@ -59,7 +59,7 @@ pub fn prepare(python: &Path) -> Result<()> {
         return Ok(());
     }
     step(
-        "compiling what the notebooks' first cell needs (about 4 minutes on two cores)",
+        "step 3 of 3: compiling what the first cell needs (about 3 minutes on two cores)",
         || {
             match fs::remove_file(&mark) {
                 Err(why) if why.kind() != std::io::ErrorKind::NotFound => return Err(why.into()),

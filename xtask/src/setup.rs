@@ -88,7 +88,7 @@ fn python() -> Result<PathBuf> {
             == Some("True")
     })
     .context("there is no Python 3.11 or later: install one and run this again")?;
-    step("installing JupyterLab", || {
+    step("step 1 of 3: installing JupyterLab", || {
         succeed(
             Command::new(base)
                 .args(["-m", "venv", "--clear"])
@@ -147,7 +147,7 @@ fn evcxr() -> Result<PathBuf> {
         }
     }
     step(
-        "installing the Rust kernel (about 6 minutes on two cores)",
+        "step 2 of 3: installing the Rust kernel (about 5 minutes on two cores)",
         || {
             let mut cargo = Command::new(env!("CARGO"));
             cargo
