@@ -16,6 +16,7 @@ from pathlib import Path
 import nbformat
 from jupyter_client.manager import KernelManager
 
+TOO_LONG = 600  # seconds after which a cell is taken to hang
 LATE = 0.2  # seconds in which stderr may still arrive after the kernel has become idle
 
 
@@ -32,7 +33,12 @@ def execute(manager, client, code):
     """Runs one cell; returns the messages of its output and whether the kernel answered ok."""
     request = client.execute(code)
     messages, idle, died = [], None, None
+    deadline = time.monotonic() + TOO_LONG
     while idle is None or time.monotonic() - idle < LATE:
+        if time.monotonic() > deadline:
+            print(f"the cell is not done after {TOO_LONG} s: killing the kernel")
+            manager.shutdown_kernel(now=True)
+            return messages, False
         try:
             message = client.get_iopub_msg(timeout=LATE)
         except queue.Empty:
@@ -51,8 +57,13 @@ def execute(manager, client, code):
             if message["msg_type"] == "stream":
                 sys.stdout.write(message["content"]["text"])
                 sys.stdout.flush()
-    reply = client.get_shell_msg(timeout=10)
-    return messages, reply["content"]["status"] == "ok"
+    while True:  # replies to earlier requests may still be waiting
+        try:
+            reply = client.get_shell_msg(timeout=10)
+        except queue.Empty:
+            return messages, False
+        if reply["parent_header"].get("msg_id") == request:
+            return messages, reply["content"]["status"] == "ok"
 
 
 def verdict(cell, messages, ok):

@@ -25,7 +25,7 @@ pub enum Source {
     /// Drawn by [`simulate_recording`] with this seed.
     Simulated {
         /// The seed of the simulation.
-        seed: u64,
+        seed: u32,
     },
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for Source {
 /// # Errors
 /// If the file is no `.npz`.
 pub fn source(path: impl AsRef<Path>) -> Result<Source> {
-    let mut npz = Npz::open(path.as_ref())?;
+    let mut npz = Npz::open("source", path.as_ref())?;
     Ok(match npz.seed_of_simulation()? {
         Some(seed) => Source::Simulated { seed },
         None => Source::Recording,
@@ -69,7 +69,7 @@ pub fn load_data(path: impl AsRef<Path>, bin_width: impl Into<f64>) -> Result<(T
              1 leaves the recording as it is"
         ));
     }
-    let mut npz = Npz::open(path)?;
+    let mut npz = Npz::open("load_data", path)?;
     let (stimuli, shape) = npz.array("stimuli")?;
     let [n_stimuli] = shape[..] else {
         return npz.wrong_shape("stimuli", "(n_stimuli,)", &shape);

@@ -5,7 +5,8 @@ use crate::{Network, Optimizer, Result, SGD, Tensor};
 ///
 /// `train_data` is `(n_stimuli, n_neurons)`, `train_labels` `(n_stimuli, 1)` in degrees. `loss_fn`
 /// is anything like [`candle_nn::loss::mse`]. Returns the loss of each epoch, taken before that
-/// epoch's update, and prints it five times on the way.
+/// epoch's update, and prints it every `n_epochs / 5`
+/// epochs.
 ///
 /// # Errors
 /// If shapes do not fit each other.

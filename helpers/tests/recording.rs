@@ -119,11 +119,11 @@ fn what_is_wrong_with_a_file_is_told_in_one_line() {
         ),
         (
             npz(&[nan, stimuli()]),
-            "expected finite numbers, got NaN at position 2",
+            "expected finite numbers of f32's range, got NaN at position 2",
         ),
         (
             npz(&[resp(), infinite]),
-            "expected finite numbers, got inf at position 1",
+            "expected finite numbers of f32's range, got inf at position 1",
         ),
         (
             npz(&[resp(), square]),
@@ -239,6 +239,58 @@ fn the_simulation_resembles_the_recording() {
         "median noise {}, published 0.238",
         noise[1000]
     );
+}
+
+/// Tuning curves, smoothed by a Gaussian of 5 degrees: the width of the main bump, and the bump
+/// opposite to it. Published medians: 26 degrees, and 0.13 of the main bump.
+#[test]
+fn simulated_neurons_are_tuned_as_recorded_ones() {
+    let (resp, _) = load_data(&*SIMULATED, 1).unwrap();
+    let rows = resp.narrow(1, 0, 1000).unwrap().to_vec2::<f32>().unwrap();
+    let (mut widths, mut opposites) = (Vec::new(), Vec::new());
+    for i in 0..1000 {
+        let curve: Vec<f64> = rows.iter().map(|row| f64::from(row[i])).collect();
+        let smooth: Vec<f64> = (0..360).map(|ori| smoothed(&curve, ori)).collect();
+        let mut sorted = smooth.clone();
+        sorted.sort_by(f64::total_cmp);
+        let (median, peak) = (sorted[180], sorted[359]);
+        let pref = smooth.iter().position(|&f| f == peak).unwrap();
+        let above = |side: &i32| {
+            let ori = (pref as i32 + side).rem_euclid(360) as usize;
+            smooth[ori] > (peak + median) / 2.0
+        };
+        let right = (0..180).take_while(above).count();
+        let left = (0..180).map(|side| -side).take_while(above).count();
+        widths.push((left + right - 1) as f64);
+        opposites.push((smooth[(pref + 180) % 360] - median) / (peak - median));
+    }
+    widths.sort_by(f64::total_cmp);
+    opposites.sort_by(f64::total_cmp);
+    assert!(
+        (20.0..34.0).contains(&widths[500]),
+        "median width {}",
+        widths[500]
+    );
+    assert!(
+        (0.03..0.25).contains(&opposites[500]),
+        "median opposite {}",
+        opposites[500]
+    );
+    assert!(
+        (0.3..0.9).contains(&opposites[900]),
+        "90 % opposite {}",
+        opposites[900]
+    );
+}
+
+fn smoothed(curve: &[f64], ori: i32) -> f64 {
+    let weights = (-20..=20i32).map(|d| (d, (-0.5 * f64::from(d * d) / 25.0).exp()));
+    let (mut sum, mut total) = (0.0, 0.0);
+    for (d, weight) in weights {
+        sum += weight * curve[(ori + d).rem_euclid(360) as usize];
+        total += weight;
+    }
+    sum / total
 }
 
 fn sd(values: &[f64]) -> f64 {

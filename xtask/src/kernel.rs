@@ -44,26 +44,34 @@ fn kernels() -> PathBuf {
     lab().join("kernels")
 }
 
-/// Compiles `helpers` as the first cell of a notebook would, if what that depends on has changed.
-pub fn prepare(python: &Path) -> Result<()> {
+/// What the compiled files depend on.
+fn key() -> Result<String> {
     let read = |path: &str| fs::read_to_string(root().join(path));
-    let key = [
+    Ok([
         ask("rustc", &["-vV"]).context("there is no rustc: install Rust from https://rustup.rs")?,
         format!("evcxr {EVCXR}"),
         read("Cargo.lock")?,
+        read("Cargo.toml")?,
         read("helpers/Cargo.toml")?,
     ]
-    .join("\n");
-    let mark = prepared().join("key");
-    if fs::read_to_string(&mark).is_ok_and(|there| there == key) {
+    .join("\n"))
+}
+
+fn is_prepared(key: &str) -> bool {
+    fs::read_to_string(prepared().join("key")).is_ok_and(|there| there == key)
+}
+
+/// Compiles `helpers` as the first cell of a notebook would, if what that depends on has changed.
+pub fn prepare(python: &Path) -> Result<()> {
+    let key = key()?;
+    if is_prepared(&key) {
         return Ok(());
     }
     step(
         "step 3 of 3: compiling what the first cell needs (about 3 minutes on two cores)",
         || {
-            match fs::remove_file(&mark) {
-                Err(why) if why.kind() != std::io::ErrorKind::NotFound => return Err(why.into()),
-                _ => {}
+            if prepared().exists() {
+                fs::remove_dir_all(prepared())?;
             }
             fs::create_dir_all(prepared())?;
             fs::create_dir_all(lab().join(".cargo"))?;
@@ -76,7 +84,7 @@ pub fn prepare(python: &Path) -> Result<()> {
                 .env(PREPARING, "1")
                 .env("JUPYTER_PREFER_ENV_PATH", "1");
             succeed(&mut runner)?;
-            Ok(fs::write(&mark, &key)?)
+            Ok(fs::write(prepared().join("key"), &key)?)
         },
     )
 }
@@ -100,14 +108,17 @@ pub fn launch(control_file: &OsStr) -> Result<()> {
     let build = kernels().join(std::process::id().to_string());
     let lock = loop {
         fs::create_dir_all(&build)?;
-        let lock = File::create(build.join("lock"))?;
+        // Meanwhile another kernel may take the directory for a dead one's and sweep it.
+        let lock = match File::create(build.join("lock")) {
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => continue,
+            lock => lock?,
+        };
         lock.lock()?;
-        // Between the two lines above another kernel may have taken the directory for a dead one's.
         if build.join("lock").exists() {
             break lock;
         }
     };
-    if prepared().join("key").exists() {
+    if key().is_ok_and(|key| is_prepared(&key)) {
         link_tree(&prepared().join("target"), &build.join("target"))?;
         // What is needed is there, so nothing has to be looked up; without a network it could not.
         kernel.env("CARGO_NET_OFFLINE", "true");
@@ -171,8 +182,13 @@ fn keep_open(file: &File) -> Result<()> {
     Ok(())
 }
 
-/// Makes the files of one tree appear in another: by hard links, or by copies where the file
-/// system has none. Files of `ctx`, the crate that evcxr makes of cells, are left out.
+/// Files below this size, in bytes, are copied: cargo rewrites its notes on what is compiled in
+/// place, and through a hard link it would rewrite those of all kernels. What rustc and the linker
+/// write is larger, and replaced as a whole.
+const COPIED: u64 = 1 << 14;
+
+/// Makes the files of one tree appear in another: large ones by hard links, or by copies where the
+/// file system has none. Files of `ctx`, the crate that evcxr makes of cells, are left out.
 fn link_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -184,10 +200,16 @@ fn link_tree(from: &Path, to: &Path) -> Result<()> {
             continue;
         }
         let (source, target) = (entry.path(), to.join(&name));
-        if entry.file_type()?.is_dir() {
+        let metadata = entry.metadata()?;
+        if metadata.is_dir() {
             link_tree(&source, &target)?;
-        } else if fs::hard_link(&source, &target).is_err() {
+        } else if metadata.len() < COPIED || fs::hard_link(&source, &target).is_err() {
             fs::copy(&source, &target)?;
+            // cargo compares the times of files to tell what is out of date.
+            File::options()
+                .append(true)
+                .open(&target)?
+                .set_modified(metadata.modified()?)?;
         }
     }
     Ok(())

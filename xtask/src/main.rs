@@ -78,8 +78,8 @@ fn run(notebook: &Path) -> Result<()> {
         );
     }
     let python = setup::all()?;
-    let name = notebook.file_stem().context("a notebook has a name")?;
-    let executed = root().join("target/run").join(name).with_extension("ipynb");
+    let name = notebook.file_name().context("a notebook has a name")?;
+    let executed = root().join("target/run").join(name);
     let mut runner = Command::new(python);
     runner
         .arg(root().join("xtask/run_notebook.py"))

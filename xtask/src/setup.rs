@@ -23,8 +23,12 @@ pub fn lab() -> PathBuf {
 
 /// Does whatever is missing and returns the Python interpreter.
 pub fn all() -> Result<PathBuf> {
+    fs::create_dir_all(lab())?;
+    let lock = fs::File::create(lab().join("lock"))?;
+    lock.lock()?; // until the end of this function: one set-up at a time
     let python = python()?;
     register(&python, &evcxr()?)?;
+    ask_no_questions(&python)?;
     kernel::prepare(&python)?;
     Ok(python)
 }
@@ -99,21 +103,8 @@ fn python() -> Result<PathBuf> {
              (Debian and Ubuntu: apt install python3-venv)",
         )?;
         let mut pip = Command::new(&python);
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-        ]);
+        pip.args(["-m", "pip", "install", "--disable-pip-version-check"]);
         succeed(pip.args(&packages))?;
-        // The question about news that JupyterLab asks at its first start.
-        let settings = environment.join("share/jupyter/lab/settings");
-        fs::create_dir_all(&settings)?;
-        let quiet = json!({"@jupyterlab/apputils-extension:notification": {
-            "fetchNews": "false", "checkForUpdates": false
-        }});
-        fs::write(settings.join("overrides.json"), quiet.to_string())?;
         fs::write(&mark, packages.join("\n"))?;
         Ok(python)
     })
@@ -161,11 +152,7 @@ fn evcxr() -> Result<PathBuf> {
 
 /// Registers the kernel, under the name that evcxr gives it, for this Python environment only.
 fn register(python: &Path, evcxr: &Path) -> Result<()> {
-    let prefix = python
-        .parent()
-        .and_then(Path::parent)
-        .context("Python is in PREFIX/bin")?;
-    let folder = prefix.join("share/jupyter/kernels/rust");
+    let folder = prefix(python)?.join("share/jupyter/kernels/rust");
     let launcher = std::env::current_exe()?;
     let spec = json!({
         "argv": [launcher, "kernel", "{connection_file}"],
@@ -187,6 +174,29 @@ fn register(python: &Path, evcxr: &Path) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Keeps JupyterLab from asking, at its first start, whether it may fetch news. Settings that an
+/// environment has of its own are left alone.
+fn ask_no_questions(python: &Path) -> Result<()> {
+    let settings = prefix(python)?.join("share/jupyter/lab/settings");
+    let file = settings.join("overrides.json");
+    if file.exists() {
+        return Ok(());
+    }
+    let quiet = json!({"@jupyterlab/apputils-extension:notification": {
+        "fetchNews": "false", "checkForUpdates": false
+    }});
+    fs::create_dir_all(&settings)?;
+    Ok(fs::write(file, quiet.to_string())?)
+}
+
+/// The environment that a Python belongs to.
+fn prefix(python: &Path) -> Result<&Path> {
+    python
+        .parent()
+        .and_then(Path::parent)
+        .context("Python is expected in PREFIX/bin")
 }
 
 #[cfg(test)]

@@ -60,6 +60,10 @@ fn run(notebook: &Path) -> (bool, String, Value) {
     let _one_at_a_time = KERNEL
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let executed = root()
+        .join("target/run")
+        .join(notebook.file_name().unwrap());
+    let _ = fs::remove_file(&executed); // of an earlier run
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .arg("run")
         .arg(notebook)
@@ -67,9 +71,6 @@ fn run(notebook: &Path) -> (bool, String, Value) {
         .unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
-    let executed = root()
-        .join("target/run")
-        .join(notebook.file_name().unwrap());
     (output.status.success(), printed, read(&executed))
 }
 

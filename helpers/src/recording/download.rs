@@ -41,8 +41,16 @@ fn fetch(url: &str, md5: &str, path: &Path) -> Result<PathBuf> {
     }
 
     let part = Part::beside(&path);
-    let got = download(url, &part.0);
-    match got {
+    let file = match File::create(&part.0) {
+        Ok(file) => file,
+        Err(why) => {
+            return fail(format!(
+                "fetch_recording: cannot write {} ({why}): make its folder writable",
+                part.0.display()
+            ));
+        }
+    };
+    match download(url, file) {
         Ok(got) if got == md5 => {}
         Ok(got) => {
             return fail(format!(
@@ -87,24 +95,31 @@ impl Drop for Part {
     }
 }
 
-/// Downloads `url` to `path` and returns the md5 of what came.
-fn download(url: &str, path: &Path) -> io::Result<String> {
+/// Downloads `url` into a file and returns the md5 of what came.
+fn download(url: &str, file: File) -> io::Result<String> {
     let agent = ureq::Agent::from(
         ureq::Agent::config_builder()
+            .timeout_resolve(Some(Duration::from_secs(10)))
             .timeout_connect(Some(Duration::from_secs(10)))
             .timeout_recv_response(Some(Duration::from_secs(30)))
+            .timeout_recv_body(Some(Duration::from_secs(1800)))
             .build(),
     );
     let body = agent.get(url).call().map_err(io::Error::other)?.into_body();
     let length = body.content_length();
-    copy(body.into_reader(), File::create(path)?, length)
+    copy(body.into_reader(), file, Some(length))
 }
 
-/// Copies all there is and returns its md5. With a `length`, says at each tenth how far it is.
-fn copy(mut from: impl Read, mut to: impl Write, length: Option<u64>) -> io::Result<String> {
+/// Copies all there is and returns its md5. A download, of a length that may be unknown, says every
+/// few megabytes how far it is.
+fn copy(
+    mut from: impl Read,
+    mut to: impl Write,
+    download: Option<Option<u64>>,
+) -> io::Result<String> {
     let mut md5 = md5::Context::new();
     let mut buffer = vec![0; 1 << 16];
-    let (mut done, mut tenths) = (0, 0);
+    let (mut done, mut told) = (0, 0);
     loop {
         let n = from.read(&mut buffer)?;
         if n == 0 {
@@ -112,13 +127,16 @@ fn copy(mut from: impl Read, mut to: impl Write, length: Option<u64>) -> io::Res
         }
         md5.consume(&buffer[..n]);
         to.write_all(&buffer[..n])?;
-        done += n as u64;
-        if let Some(length) = length.filter(|&length| length > 0 && done * 10 / length > tenths) {
-            tenths = done * 10 / length;
+        done += n;
+        if let Some(length) = download
+            && done >= told + 4_000_000
+        {
+            told = done;
+            let of = length.map(|length| format!(" of {:.0}", length as f64 / 1e6));
             println!(
-                "downloaded {:.1} of {:.1} MB",
+                "downloaded {:.0}{} MB",
                 done as f64 / 1e6,
-                length as f64 / 1e6
+                of.unwrap_or_default()
             );
         }
     }

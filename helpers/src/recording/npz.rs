@@ -18,25 +18,27 @@ const SIMULATED: &str = "simulated";
 pub struct Npz {
     path: PathBuf,
     zip: ZipArchive<BufReader<File>>,
+    caller: &'static str,
 }
 
 impl Npz {
-    pub fn open(path: &Path) -> Result<Self> {
+    /// Opens a file; errors begin with the caller's name.
+    pub fn open(caller: &'static str, path: &Path) -> Result<Self> {
         let path = whole(path);
         let file = match File::open(&path) {
             Ok(file) => BufReader::new(file),
             Err(why) => {
                 return fail(format!(
-                    "load_data: cannot open {} ({why}): give the path of a .npz file, \
+                    "{caller}: cannot open {} ({why}): give the path of a .npz file, \
                      such as fetch_recording() or simulate_recording(1) returns",
                     path.display()
                 ));
             }
         };
         match ZipArchive::new(file) {
-            Ok(zip) => Ok(Self { path, zip }),
+            Ok(zip) => Ok(Self { path, zip, caller }),
             Err(why) => fail(format!(
-                "load_data: {} is not a whole .npz file: expected a zip archive, got {why}: \
+                "{caller}: {} is not a whole .npz file: expected a zip archive, got {why}: \
                  delete it and fetch it again",
                 path.display()
             )),
@@ -44,13 +46,13 @@ impl Npz {
     }
 
     /// The seed in a simulated file, `None` in any other.
-    pub fn seed_of_simulation(&mut self) -> Result<Option<u64>> {
+    pub fn seed_of_simulation(&mut self) -> Result<Option<u32>> {
         let Some(bytes) = self.member(SIMULATED)? else {
             return Ok(None);
         };
-        match NpyFile::new(&bytes[..]).and_then(NpyFile::into_vec::<u64>) {
+        match NpyFile::new(&bytes[..]).and_then(NpyFile::into_vec::<u32>) {
             Ok(seed) if seed.len() == 1 => Ok(Some(seed[0])),
-            _ => self.broken(SIMULATED, "one u64, the seed", "something else"),
+            _ => self.broken(SIMULATED, "one u32, the seed", "something else"),
         }
     }
 
@@ -102,9 +104,9 @@ impl Npz {
                 .map(|(i, j)| values[j * n_rows + i])
                 .collect();
         }
-        if let Some(i) = values.iter().position(|x| !x.is_finite()) {
+        if let Some(i) = values.iter().position(|&x| !(x as f32).is_finite()) {
             let got = format!("{} at position {i}", values[i]);
-            return self.broken(name, "finite numbers", &got);
+            return self.broken(name, "finite numbers of f32's range", &got);
         }
         Ok((values, shape))
     }
@@ -115,8 +117,9 @@ impl Npz {
 
     fn broken<T>(&self, name: &str, expected: &str, got: &str) -> Result<T> {
         fail(format!(
-            "load_data: array '{name}' of {}: expected {expected}, got {got}: \
+            "{}: array '{name}' of {}: expected {expected}, got {got}: \
              delete the file and fetch it again, or mend what wrote it",
+            self.caller,
             self.path.display()
         ))
     }
@@ -149,7 +152,7 @@ fn line(why: &io::Error) -> String {
 
 /// Writes a recording as NumPy would: `resp`, `(n_stimuli, n_neurons)`, and `stimuli`,
 /// `(n_stimuli,)`, stored without compression, and the mark that says it is simulated.
-pub fn write_simulated(path: &Path, resp: &[f32], stimuli: &[f64], seed: u64) -> io::Result<()> {
+pub fn write_simulated(path: &Path, resp: &[f32], stimuli: &[f64], seed: u32) -> io::Result<()> {
     let n_stimuli = stimuli.len() as u64;
     let n_neurons = resp.len() as u64 / n_stimuli;
     let mut zip = ZipWriter::new(BufWriter::new(File::create(path)?));

@@ -35,7 +35,7 @@ const N_TRIALS: f64 = 12.8; // 4,598 trials over 360 orientations
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn simulate_recording(seed: u64) -> Result<PathBuf> {
+pub fn simulate_recording(seed: u32) -> Result<PathBuf> {
     let path = whole(Path::new(&format!("simulated_recording_seed{seed}.npz")));
     let stimuli: Vec<f64> = (0..N_STIMULI).map(|ori| ori as f64).collect();
     let resp = responses(seed);
@@ -59,8 +59,8 @@ pub fn simulate_recording(seed: u64) -> Result<PathBuf> {
 }
 
 /// The responses, `(n_stimuli, n_neurons)` in C order.
-fn responses(seed: u64) -> Vec<f32> {
-    let mut rng = Mt::new(seed as u32);
+fn responses(seed: u32) -> Vec<f32> {
+    let mut rng = Mt::new(seed);
     let mut resp = vec![0.0; N_STIMULI * N_NEURONS];
     for i in 0..N_NEURONS {
         let tuning = tuning_curve(&mut rng);
