@@ -3,9 +3,9 @@
 //!
 //! evcxr compiles each cell in a build directory. Left alone it makes an empty one, and the first
 //! cell of a notebook compiles candle, for minutes. Here that is done once, in
-//! `kernels/prepared/`, and every kernel starts in a tree of hard links to it,
-//! `kernels/<process id>/`. Kernels cannot share
-//! one directory: they would overwrite each other's cells.
+//! `kernels/prepared/`, and every kernel starts in a tree of links to it,
+//! `kernels/<process id>/`. Kernels cannot share one directory: they would overwrite each other's
+//! cells.
 //!
 //! A kernel holds a lock on its directory for as long as it lives, however it ends. A process that
 //! waits for that lock deletes the directory.
