@@ -1,6 +1,7 @@
 //! Setting up what is missing: a Python environment with JupyterLab, evcxr, and the kernel.
 //!
-//! All of it is under `target/lab/`, so that deleting that folder undoes it. Each step leaves a
+//! All of it is under `target/lab/`, so that deleting that folder undoes it; only where an active
+//! conda environment is used, the kernel is registered there. Each step leaves a
 //! mark when it is done; a step that was interrupted has none and is done again.
 
 use std::fs;

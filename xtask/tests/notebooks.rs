@@ -160,11 +160,25 @@ fn the_tutorial_runs_and_prints_what_its_text_says() {
         })
         .collect();
     assert!(announced.len() >= 2, "{announced:?}");
-    for lines in announced {
+    for lines in &announced {
         assert!(
-            same_numbers(&printed, &lines),
+            same_numbers(&printed, lines),
             "{lines}\nis not in\n{printed}"
         );
+    }
+    if fence == "```simulated\n" {
+        // The README's table has the same losses.
+        let readme = fs::read_to_string(root().join("README.md")).unwrap();
+        let losses: Vec<&str> = announced
+            .iter()
+            .flat_map(|lines| lines.lines())
+            .filter_map(|line| line.split_once("| loss: "))
+            .map(|(_, loss)| loss)
+            .collect();
+        assert_eq!(losses.len(), 5, "{losses:?}");
+        for loss in losses {
+            assert!(readme.contains(loss), "the README does not have {loss}");
+        }
     }
     let figures = cells(&executed, "code")
         .flat_map(|cell| cell["outputs"].as_array().unwrap())
