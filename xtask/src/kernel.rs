@@ -5,7 +5,8 @@
 //! cell of a notebook compiles candle, for minutes. Here that is done once, in
 //! `kernels/prepared/`, and every kernel starts in a tree of links to it,
 //! `kernels/<process id>/`. Kernels cannot share one directory: they would overwrite each other's
-//! cells.
+//! cells. The crates come from `kernels/vendor/`, which holds those of `Cargo.lock` and no others,
+//! so that neither newer ones nor a missing network make a difference.
 //!
 //! A kernel holds a lock on its directory for as long as it lives, however it ends. A process that
 //! waits for that lock deletes the directory.
@@ -16,23 +17,34 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
-use crate::setup::{EVCXR, ask, lab, step};
-use crate::{root, succeed};
+use crate::setup::{EVCXR, ask, lab, std_source, step};
+use crate::{root, succeed, view};
 
 /// Set while the directory that others start from is being prepared.
 const PREPARING: &str = "LAB_PREPARING";
 
-/// What `helpers` and the crates behind it are compiled with, whatever profile evcxr writes: its
-/// own has debug assertions and overflow checks on, which candle pays for in every loop.
-const PROFILE: &str = "\
+/// What cells are compiled with, whatever evcxr writes: its own profile has debug assertions and
+/// overflow checks on in all crates, which candle pays for in every loop.
+const CARGO_CONFIG: &str = "\
 [profile.dev.package.\"*\"]
 opt-level = 3
 debug-assertions = false
 overflow-checks = false
+
+[source.crates-io]
+replace-with = \"vendor\"
+
+[source.vendor]
+directory = \"vendor\"
 ";
+
+fn kernels() -> PathBuf {
+    lab().join("kernels")
+}
 
 /// As deep as the directories of kernels: compiled files refer to the standard library by a path
 /// that is relative to their own place.
@@ -40,16 +52,35 @@ fn prepared() -> PathBuf {
     kernels().join("prepared")
 }
 
-fn kernels() -> PathBuf {
-    lab().join("kernels")
+/// See the module [`view`].
+fn seen() -> PathBuf {
+    kernels().join("view")
+}
+
+/// Further crates that notebooks may name, as lines of a `[dependencies]` table.
+fn added() -> PathBuf {
+    lab().join("crates.toml")
+}
+
+/// What evcxr does before it answers, so that it is done while the learner reads: it loads
+/// `helpers` and works out the type of a variable. `drop` leaves none behind.
+fn prelude() -> String {
+    format!(
+        "[evcxr]\nprelude = '''\n:dep helpers = {{ path = {:?} }}\n\
+         let warm_up = helpers::Linear::new(&mut helpers::TorchRng::manual_seed(1), 1, 1)?;\n\
+         drop(warm_up);\n'''\n",
+        root().join("helpers")
+    )
 }
 
 /// What the compiled files depend on.
 fn key() -> Result<String> {
     let read = |path: &str| fs::read_to_string(root().join(path));
     Ok([
-        ask("rustc", &["-vV"]).context("there is no rustc: install Rust from https://rustup.rs")?,
+        ask("rustc", &["--version"]).context("there is no rustc: install Rust from rustup.rs")?,
         format!("evcxr {EVCXR}"),
+        CARGO_CONFIG.to_owned(),
+        prelude(),
         read("Cargo.lock")?,
         read("Cargo.toml")?,
         read("helpers/Cargo.toml")?,
@@ -57,36 +88,142 @@ fn key() -> Result<String> {
     .join("\n"))
 }
 
-fn is_prepared(key: &str) -> bool {
-    fs::read_to_string(prepared().join("key")).is_ok_and(|there| there == key)
+/// Whether kernels can start from what is there.
+pub fn is_prepared() -> bool {
+    let key_there = fs::read_to_string(prepared().join("key"));
+    key().is_ok_and(|key| key_there.is_ok_and(|there| there == key))
+        && kernels().join("vendor").is_dir() // not in the middle of being replaced
 }
 
 /// Compiles `helpers` as the first cell of a notebook would, if what that depends on has changed.
 pub fn prepare(python: &Path) -> Result<()> {
-    let key = key()?;
-    if is_prepared(&key) {
+    if is_prepared() {
+        let compiled = fs::metadata(prepared().join("key"))?.modified()?;
+        if newest(&root().join("helpers/src"))? > compiled {
+            step("compiling helpers, which has changed", || compile(python))?;
+        }
         return Ok(());
     }
     step(
-        "step 3 of 3: compiling what the first cell needs (about 3 minutes on two cores)",
+        "step 4 of 4: compiling what the first cell needs (about 3 minutes on two cores)",
         || {
-            if prepared().exists() {
-                fs::remove_dir_all(prepared())?;
+            fs::create_dir_all(prepared())?;
+            // The key goes first: an interruption must not leave it behind.
+            fs::remove_file(prepared().join("key")).ok();
+            for old in [prepared(), seen()] {
+                remove(&old)?;
             }
             fs::create_dir_all(prepared())?;
-            fs::create_dir_all(lab().join(".cargo"))?;
-            fs::write(lab().join(".cargo/config.toml"), PROFILE)?;
-            let mut runner = Command::new(python);
-            runner
-                .arg(root().join("xtask/run_notebook.py"))
-                .arg("--prepare")
-                .arg(root().join("notebooks"))
-                .env(PREPARING, "1")
-                .env("JUPYTER_PREFER_ENV_PATH", "1");
-            succeed(&mut runner)?;
-            Ok(fs::write(prepared().join("key"), &key)?)
+            vendor()?;
+            view::make(&seen(), &std_source()?)?;
+            fs::create_dir_all(kernels().join(".cargo"))?;
+            fs::write(kernels().join(".cargo/config.toml"), CARGO_CONFIG)?;
+            fs::write(kernels().join("evcxr.toml"), prelude())?;
+            compile(python)
         },
     )
+}
+
+/// Lets notebooks name a further crate, given as `NAME` or `NAME@VERSION`: the kernel, which uses no
+/// network, finds it among the crates that are there.
+pub fn add(python: &Path, name: &str) -> Result<()> {
+    let (name, version) = name.split_once('@').unwrap_or((name, "*"));
+    let before = fs::read_to_string(added()).unwrap_or_default();
+    let others = before
+        .lines()
+        .filter(|line| !line.starts_with(&format!("{name} =")));
+    let line = format!("{name} = {version:?}");
+    let after: Vec<&str> = others.chain([&*line]).collect();
+    fs::write(added(), after.join("\n") + "\n")?;
+    if let Err(why) = vendor() {
+        fs::write(added(), before)?;
+        return Err(why);
+    }
+    // Should it want newer versions of the crates behind helpers, these are compiled now.
+    step("looking whether helpers is affected", || compile(python))?;
+    println!("after the kernel's next restart a notebook's first cell may say  :dep {line}");
+    Ok(())
+}
+
+/// For people: what is prepared, `None` for nothing.
+pub fn state() -> Option<String> {
+    let compiled = fs::metadata(prepared().join("key")).ok()?.modified().ok()?;
+    let hours = compiled.elapsed().unwrap_or_default().as_secs_f64() / 3600.0;
+    let state = match newest(&root().join("helpers/src")) {
+        _ if !is_prepared() => "out of date: `cargo xtask lab` renews it",
+        Ok(edited) if edited > compiled => "but for helpers, which has changed since",
+        _ => "up to date",
+    };
+    Some(format!("{hours:.1} hours ago, {state}"))
+}
+
+/// How many kernels hold their directories, and how many directories are left of dead ones.
+pub fn count() -> (usize, usize) {
+    let locks = fs::read_dir(kernels()).into_iter().flatten().flatten();
+    let locks = locks.filter_map(|entry| File::open(entry.path().join("lock")).ok());
+    let (alive, dead): (Vec<File>, Vec<File>) = locks.partition(|lock| lock.try_lock().is_err());
+    (alive.len(), dead.len())
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(why) if folder.exists() => bail!("cannot delete {} ({why})", folder.display()),
+        _ => Ok(()),
+    }
+}
+
+/// When a file below a folder was last written.
+fn newest(folder: &Path) -> Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        newest = newest.max(match entry.file_type()?.is_dir() {
+            true => self::newest(&entry.path())?,
+            false => entry.metadata()?.modified()?,
+        });
+    }
+    Ok(newest)
+}
+
+/// Copies the sources of the crates behind `helpers`, in the versions of the workspace's
+/// `Cargo.lock`, to where kernels take crates from, and those of further crates.
+fn vendor() -> Result<()> {
+    let scratch = lab().join("vendoring");
+    remove(&scratch)?;
+    fs::create_dir_all(scratch.join("src"))?;
+    let manifest = format!(
+        "[package]\nname = \"ctx\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
+         helpers = {{ path = {:?} }}\n{}",
+        root().join("helpers"),
+        fs::read_to_string(added()).unwrap_or_default()
+    );
+    fs::write(scratch.join("Cargo.toml"), manifest)?;
+    fs::write(scratch.join("src/lib.rs"), "")?;
+    fs::copy(root().join("Cargo.lock"), scratch.join("Cargo.lock"))?;
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["vendor", "--quiet"]).current_dir(&scratch);
+    succeed(cargo.stdout(Stdio::null()))?;
+    let vendor = kernels().join("vendor");
+    remove(&vendor)?;
+    fs::rename(scratch.join("vendor"), vendor)?;
+    remove(&scratch)
+}
+
+/// Runs a kernel in the directory that others start from, up to its first variable.
+fn compile(python: &Path) -> Result<()> {
+    let start = SystemTime::now();
+    let mut runner = Command::new(python);
+    runner
+        .arg(root().join("xtask/run_notebook.py"))
+        .arg("--prepare")
+        .arg(root().join("notebooks"))
+        .env(PREPARING, "1")
+        .env("JUPYTER_PREFER_ENV_PATH", "1");
+    succeed(&mut runner)?;
+    fs::write(prepared().join("key"), key()?)?;
+    // What is edited from the start on is newer.
+    let key = File::options().append(true).open(prepared().join("key"))?;
+    Ok(key.set_modified(start)?)
 }
 
 /// Becomes an evcxr that builds in a directory of its own.
@@ -96,11 +233,24 @@ pub fn launch(control_file: &OsStr) -> Result<()> {
     let mut kernel = Command::new(evcxr);
     kernel.arg("--control_file").arg(control_file);
     forget_cargo(&mut kernel);
-    if std::env::var_os(PREPARING).is_some() {
+    let preparing = std::env::var_os(PREPARING).is_some();
+    if !preparing && !is_prepared() {
+        eprintln!(
+            "kernel: the preparation is out of date, so this kernel compiles all anew, for \
+             minutes: run `cargo xtask lab` again"
+        );
+        bail!(kernel.exec());
+    }
+    kernel
+        .env("CARGO_HOME", view::cargo_home(&seen()))
+        .env("RUST_SRC_PATH", view::std_source(&seen()))
+        // What is needed is there, so nothing has to be looked up; without a network it could not.
+        .env("CARGO_NET_OFFLINE", "true");
+    if preparing {
+        kernel.env("EVCXR_CONFIG_DIR", prepared()); // where there is no configuration
         bail!(kernel.env("EVCXR_TMPDIR", prepared()).exec());
     }
 
-    fs::create_dir_all(kernels())?;
     for build in fs::read_dir(kernels())? {
         // Of a kernel whose sweeper was killed with it.
         sweep(&build?.path(), File::try_lock).ok();
@@ -118,11 +268,7 @@ pub fn launch(control_file: &OsStr) -> Result<()> {
             break lock;
         }
     };
-    if key().is_ok_and(|key| is_prepared(&key)) {
-        link_tree(&prepared().join("target"), &build.join("target"))?;
-        // What is needed is there, so nothing has to be looked up; without a network it could not.
-        kernel.env("CARGO_NET_OFFLINE", "true");
-    }
+    link_tree(&prepared().join("target"), &build.join("target"))?;
     Command::new(std::env::current_exe()?)
         .arg("sweep")
         .arg(&build)
@@ -133,6 +279,7 @@ pub fn launch(control_file: &OsStr) -> Result<()> {
         .spawn()?;
     // evcxr and the processes that it starts hold the lock: it has to survive the exec.
     keep_open(&lock)?;
+    kernel.env("EVCXR_CONFIG_DIR", kernels());
     bail!(kernel.env("EVCXR_TMPDIR", &build).exec())
 }
 
@@ -173,7 +320,7 @@ fn sweep<E: Into<anyhow::Error>>(
 }
 
 /// Lets a file stay open in the program that this process becomes.
-fn keep_open(file: &File) -> Result<()> {
+pub fn keep_open(file: &File) -> Result<()> {
     // SAFETY: the descriptor is open, and F_SETFD takes an integer.
     let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0) };
     if done == -1 {

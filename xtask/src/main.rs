@@ -1,7 +1,9 @@
-//! The project's commands: `cargo xtask lab`, `cargo xtask run`, `cargo xtask test`.
+//! The project's commands: `cargo xtask lab`, `run`, `test`, and what helps with these.
 
+mod doctor;
 mod kernel;
 mod setup;
+mod view;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,12 +17,18 @@ usage: cargo xtask COMMAND
                      (options are passed on to it, for example --no-browser)
   run [NOTEBOOK]     set up what is missing and run all cells of a notebook without a browser;
                      the executed notebook and an HTML page go to target/run/
-  test               set up what is missing and pass all tests";
+  test               set up what is missing and pass all tests
+  doctor             print what is installed, what is prepared, and what is wrong
+  add CRATE[@VERSION]  let notebooks use a further crate with :dep
+  bench kernel       measure how fast kernels start and run, and what memory they take";
 
 /// What `run` runs when it is told nothing.
 const TUTORIAL: &str = "notebooks/W1D5_Tutorial1.ipynb";
 
 fn main() -> ExitCode {
+    if view::is_called_cargo() {
+        return exit_code(view::cargo());
+    }
     let mut args = std::env::args_os().skip(1);
     let command = args.next().unwrap_or_default();
     let rest: Vec<OsString> = args.collect();
@@ -29,6 +37,9 @@ fn main() -> ExitCode {
         (Some("run"), []) => run(&root().join(TUTORIAL)),
         (Some("run"), [notebook]) => run(Path::new(notebook)),
         (Some("test"), []) => test(),
+        (Some("doctor"), []) => doctor::print(),
+        (Some("add"), [name]) => add(name),
+        (Some("bench"), [what]) if what == "kernel" => bench_kernel(),
         (Some("kernel"), [control_file]) => kernel::launch(control_file),
         (Some("sweep"), [build]) => kernel::sweep_when_dead(Path::new(build)),
         _ => {
@@ -36,6 +47,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    exit_code(done)
+}
+
+fn exit_code(done: Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -55,6 +70,10 @@ fn root() -> PathBuf {
 
 fn lab(options: &[OsString]) -> Result<()> {
     let python = setup::all()?;
+    if let Some(url) = setup::running_lab(&python) {
+        println!("JupyterLab is running already: open {url}");
+        return Ok(());
+    }
     let mut jupyter = Command::new(python.with_file_name("jupyter-lab"));
     jupyter
         .arg(format!(
@@ -68,6 +87,22 @@ fn lab(options: &[OsString]) -> Result<()> {
     }
     println!("opening JupyterLab; Ctrl-C here ends it");
     succeed(jupyter.env("JUPYTER_PREFER_ENV_PATH", "1"))
+}
+
+fn add(name: &std::ffi::OsStr) -> Result<()> {
+    let python = setup::all()?;
+    let name = name.to_str().context("add: the name of a crate is text")?;
+    let _lock = setup::one_at_a_time()?;
+    kernel::add(&python, name)
+}
+
+fn bench_kernel() -> Result<()> {
+    let python = setup::all()?;
+    let mut bench = Command::new(python);
+    bench
+        .arg(root().join("xtask/bench_kernel.py"))
+        .arg(setup::installed_evcxr().context("bench: evcxr is not there")?);
+    succeed(bench.env("JUPYTER_PREFER_ENV_PATH", "1"))
 }
 
 fn run(notebook: &Path) -> Result<()> {

@@ -1,10 +1,14 @@
-//! Setting up what is missing: a Python environment with JupyterLab, evcxr, and the kernel.
+//! Setting up what is missing: a Python environment with JupyterLab, evcxr, the standard library's
+//! sources, and the kernel.
 //!
-//! All of it is under `target/lab/`, so that deleting that folder undoes it; only where an active
-//! conda environment is used, the kernel is registered there. Each step leaves a
-//! mark when it is done; a step that was interrupted has none and is done again.
+//! All of it is under `target/lab/`, so that deleting that folder undoes it, but for two things:
+//! the sources are a component of the Rust toolchain, and where an active conda environment is
+//! used, the kernel is registered there. Each step leaves a mark when it is done; a step that was
+//! interrupted has none and is done again.
 
+use std::ffi::CString;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -24,21 +28,122 @@ pub fn lab() -> PathBuf {
 
 /// Does whatever is missing and returns the Python interpreter.
 pub fn all() -> Result<PathBuf> {
-    fs::create_dir_all(lab())?;
-    let lock = fs::File::create(lab().join("lock"))?;
-    lock.lock()?; // until the end of this function: one set-up at a time
+    if let Some(problem) = problems().into_iter().next() {
+        bail!(problem);
+    }
+    let _lock = one_at_a_time()?;
     let python = python()?;
-    register(&python, &evcxr()?)?;
+    let evcxr = evcxr()?;
+    add_std_source()?;
+    register(&python, &evcxr)?;
     ask_no_questions(&python)?;
     kernel::prepare(&python)?;
     Ok(python)
+}
+
+/// Waits until no other set-up is running. The programs that this one starts hold the lock with it:
+/// should it be killed, the next set-up waits for what they are still writing.
+pub fn one_at_a_time() -> Result<fs::File> {
+    fs::create_dir_all(lab())?;
+    let lock = fs::File::create(lab().join("lock"))?;
+    if lock.try_lock().is_err() {
+        println!("waiting for another set-up to finish ...");
+        lock.lock()?;
+    }
+    kernel::keep_open(&lock)?;
+    Ok(lock)
+}
+
+/// What stands in the way of setting up or running, each with what to do about it.
+pub fn problems() -> Vec<String> {
+    let mut problems = Vec::new();
+    let needed = env!("CARGO_PKG_RUST_VERSION");
+    match ask("rustc", &["--version"]) {
+        None => problems.push("there is no rustc: install Rust from https://rustup.rs".into()),
+        Some(version) if numbers(&version) < numbers(needed) => problems.push(format!(
+            "Rust is too old: expected {needed} or later, got {version}: run `rustup update`"
+        )),
+        Some(_) => {}
+    }
+    if ask("cc", &["--version"]).is_none() {
+        problems.push(
+            "there is no C compiler `cc`, which Rust links with: install one \
+             (Debian and Ubuntu: apt install gcc; macOS: xcode-select --install)"
+                .into(),
+        );
+    }
+    if active_conda().is_none() && base_python().is_none() {
+        problems.push(
+            "there is no Python 3.11 or later: install one (Debian and Ubuntu: apt install \
+             python3 python3-venv) and run this again"
+                .into(),
+        );
+    }
+    // Cargo keeps its crates in the one, JupyterLab its settings in the other.
+    for folder in [cargo_home(), std::env::home_dir()].into_iter().flatten() {
+        if !is_writable(&folder) {
+            problems.push(format!(
+                "{} cannot be written: make it writable, or set HOME to a folder that is",
+                folder.display()
+            ));
+        }
+    }
+    if !is_writable(&lab()) {
+        problems.push(format!(
+            "{} cannot be written: make it writable",
+            lab().display()
+        ));
+    }
+    let needed_gb = if kernel::is_prepared() { 0.2 } else { 2.0 };
+    if let Some(free) = free_gb(&lab()).filter(|&free| free < needed_gb) {
+        problems.push(format!(
+            "the disk is full: expected {needed_gb} GB free for {}, got {free:.1} GB: free some \
+             and run this again",
+            lab().display()
+        ));
+    }
+    problems
+}
+
+/// The numbers in a text, such as 1, 89, 0 of a version.
+fn numbers(version: &str) -> Vec<u32> {
+    let parts = version.split(|c: char| !c.is_ascii_digit());
+    let numbers: Vec<u32> = parts.filter_map(|part| part.parse().ok()).collect();
+    numbers.into_iter().take(3).collect()
+}
+
+/// The folder itself or, where there is none yet, the one that it will be made in.
+fn existing(folder: &Path) -> Option<CString> {
+    let folder = folder.ancestors().find(|folder| folder.exists())?;
+    CString::new(folder.as_os_str().as_bytes()).ok()
+}
+
+fn is_writable(folder: &Path) -> bool {
+    // SAFETY: the path is a C string that lives for the call.
+    existing(folder).is_some_and(|path| unsafe { libc::access(path.as_ptr(), libc::W_OK) } == 0)
+}
+
+/// Free space on the disk of a folder, in 10^9 bytes.
+pub fn free_gb(folder: &Path) -> Option<f64> {
+    let path = existing(folder)?;
+    // SAFETY: an all-zero statvfs is a valid one, and the call fills it or says that it did not.
+    let space = unsafe {
+        let mut space: libc::statvfs = std::mem::zeroed();
+        (libc::statvfs(path.as_ptr(), &raw mut space) == 0).then_some(space)
+    }?;
+    Some(space.f_bavail as f64 * space.f_frsize as f64 / 1e9)
 }
 
 /// Says what is being done, does it, and says how long it took.
 pub fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     println!("{what} ...");
     let start = Instant::now();
-    let result = work().with_context(|| format!("could not finish: {what}"))?;
+    let result = work().with_context(|| match free_gb(&lab()) {
+        Some(free) if free < 0.1 => {
+            "the disk is full: free 2 GB or more and run this again".to_owned()
+        }
+        _ => format!("could not finish: {what}"),
+    })?;
     println!("{what}: done in {:.0} s", start.elapsed().as_secs_f64());
     Ok(result)
 }
@@ -58,42 +163,53 @@ pub fn is_root() -> bool {
     ask("id", &["-u"]).as_deref() == Some("0")
 }
 
-/// A Python that has JupyterLab: that of the active conda environment, or a private one.
-fn python() -> Result<PathBuf> {
-    if let Some(conda) = std::env::var_os("CONDA_PREFIX") {
-        let bin = Path::new(&conda).join("bin");
-        if bin.join("jupyter-lab").exists() {
-            return Ok(bin.join("python"));
-        }
-    }
-    let packages = packages(&fs::read_to_string(root().join("environment.yml"))?);
-    let environment = lab().join("python");
-    let (python, mark) = (
-        environment.join("bin/python"),
-        environment.join("installed"),
-    );
-    if fs::read_to_string(&mark).is_ok_and(|installed| installed == packages.join("\n")) {
-        return Ok(python);
-    }
-    let base = [
+/// The interpreter of the active conda environment, if that has JupyterLab.
+fn active_conda() -> Option<PathBuf> {
+    let bin = PathBuf::from(std::env::var_os("CONDA_PREFIX")?).join("bin");
+    bin.join("jupyter-lab").exists().then(|| bin.join("python"))
+}
+
+/// A Python that environments can be made from.
+fn base_python() -> Option<&'static str> {
+    const IS_NEW: &str = "import sys; print(sys.version_info >= (3, 11))";
+    let names = [
         "python3",
         "python3.14",
         "python3.13",
         "python3.12",
         "python3.11",
         "python",
-    ]
-    .into_iter()
-    .find(|name| {
-        ask(
-            name,
-            &["-c", "import sys; print(sys.version_info >= (3, 11))"],
-        )
-        .as_deref()
-            == Some("True")
-    })
-    .context("there is no Python 3.11 or later: install one and run this again")?;
-    step("step 1 of 3: installing JupyterLab", || {
+    ];
+    names
+        .into_iter()
+        .find(|name| ask(name, &["-c", IS_NEW]).as_deref() == Some("True"))
+}
+
+/// The private environment, whether it is complete or not, and the packages that it should have.
+fn private_python() -> Result<(PathBuf, Vec<String>)> {
+    let packages = packages(&fs::read_to_string(root().join("environment.yml"))?);
+    Ok((lab().join("python"), packages))
+}
+
+/// A Python that has JupyterLab, if there is one: that of the active conda environment, or the
+/// private one.
+pub fn installed_python() -> Result<Option<PathBuf>> {
+    if let Some(python) = active_conda() {
+        return Ok(Some(python));
+    }
+    let (environment, packages) = private_python()?;
+    let installed = fs::read_to_string(environment.join("installed"));
+    let complete = installed.is_ok_and(|installed| installed == packages.join("\n"));
+    Ok(complete.then(|| environment.join("bin/python")))
+}
+
+fn python() -> Result<PathBuf> {
+    if let Some(python) = installed_python()? {
+        return Ok(python);
+    }
+    let (environment, packages) = private_python()?;
+    let base = base_python().context("there is no Python 3.11 or later")?;
+    step("step 1 of 4: installing JupyterLab", || {
         succeed(
             Command::new(base)
                 .args(["-m", "venv", "--clear"])
@@ -103,10 +219,11 @@ fn python() -> Result<PathBuf> {
             "Python cannot make environments: install its venv module \
              (Debian and Ubuntu: apt install python3-venv)",
         )?;
+        let python = environment.join("bin/python");
         let mut pip = Command::new(&python);
         pip.args(["-m", "pip", "install", "--disable-pip-version-check"]);
         succeed(pip.args(&packages))?;
-        fs::write(&mark, packages.join("\n"))?;
+        fs::write(environment.join("installed"), packages.join("\n"))?;
         Ok(python)
     })
 }
@@ -123,30 +240,75 @@ fn packages(environment: &str) -> Vec<String> {
         .collect()
 }
 
-/// The kernel's program: the one that `cargo install` put into the user's folder if it is of the
-/// right version, or a private one.
-fn evcxr() -> Result<PathBuf> {
-    let private = lab().join("evcxr");
-    let users = std::env::var_os("CARGO_HOME")
+/// Where the user's cargo keeps its things.
+pub fn cargo_home() -> Option<PathBuf> {
+    std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
-    for folder in [Some(private.clone()), users].into_iter().flatten() {
-        // Written by cargo when an installation is complete.
-        let installed = fs::read_to_string(folder.join(".crates.toml")).unwrap_or_default();
-        let program = folder.join("bin/evcxr_jupyter");
-        if installed.contains(&format!("\"evcxr_jupyter {EVCXR} ")) && program.exists() {
-            return Ok(program);
-        }
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
+}
+
+/// The kernel's program, if there is one of the right version: a private one, or the one that
+/// `cargo install` put into the user's folder.
+pub fn installed_evcxr() -> Option<PathBuf> {
+    [Some(private_evcxr()), cargo_home()]
+        .into_iter()
+        .flatten()
+        .find_map(|folder| {
+            // Written by cargo when an installation is complete.
+            let installed = fs::read_to_string(folder.join(".crates.toml")).ok()?;
+            let program = folder.join("bin/evcxr_jupyter");
+            let complete = installed.contains(&format!("\"evcxr_jupyter {EVCXR} "));
+            (complete && program.exists()).then_some(program)
+        })
+}
+
+fn private_evcxr() -> PathBuf {
+    lab().join("evcxr")
+}
+
+fn evcxr() -> Result<PathBuf> {
+    if let Some(program) = installed_evcxr() {
+        return Ok(program);
     }
     step(
-        "step 2 of 3: installing the Rust kernel (about 5 minutes on two cores)",
+        "step 2 of 4: installing the Rust kernel (about 5 minutes on two cores)",
         || {
             let mut cargo = Command::new(env!("CARGO"));
             cargo
                 .args(["install", "--locked", "--force", "--root"])
-                .arg(&private);
+                .arg(private_evcxr());
             succeed(cargo.arg(format!("evcxr_jupyter@{EVCXR}")))?;
-            Ok(private.join("bin/evcxr_jupyter"))
+            installed_evcxr().context("cargo has installed evcxr, and yet it is not there")
+        },
+    )
+}
+
+/// The sources of the standard library, from which the kernel knows the types of variables.
+pub fn std_source() -> Result<PathBuf> {
+    let sysroot = ask("rustc", &["--print", "sysroot"]).context("rustc does not say its folder")?;
+    [
+        std::env::var_os("RUST_SRC_PATH").map(PathBuf::from),
+        Some(Path::new(&sysroot).join("lib/rustlib/src/rust/library")),
+    ]
+    .into_iter()
+    .flatten()
+    .find(|library| library.join("core/src/lib.rs").exists())
+    .context(
+        "the sources of Rust's standard library are missing: run `rustup component add rust-src` \
+         (a Rust from elsewhere: install its package rust-src)",
+    )
+}
+
+fn add_std_source() -> Result<()> {
+    if std_source().is_ok() {
+        return Ok(());
+    }
+    step(
+        "step 3 of 4: adding the sources of Rust's standard library",
+        || {
+            let mut rustup = Command::new("rustup");
+            succeed(rustup.args(["component", "add", "rust-src"])).ok();
+            std_source().map(drop)
         },
     )
 }
@@ -190,6 +352,19 @@ fn ask_no_questions(python: &Path) -> Result<()> {
     }});
     fs::create_dir_all(&settings)?;
     Ok(fs::write(file, quiet.to_string())?)
+}
+
+/// Where the JupyterLab that has the notebooks open can be reached, if one is running.
+pub fn running_lab(python: &Path) -> Option<String> {
+    let mut list = Command::new(python.with_file_name("jupyter-server"));
+    let output = list.args(["list", "--jsonlist"]).output().ok()?;
+    let servers: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).ok()?;
+    let notebooks = root().join("notebooks");
+    let server = servers
+        .iter()
+        .find(|server| server["root_dir"].as_str().map(Path::new) == Some(&notebooks))?;
+    let (url, token) = (server["url"].as_str()?, server["token"].as_str()?);
+    Some(format!("{url}lab?token={token}"))
 }
 
 /// The environment that a Python belongs to.
