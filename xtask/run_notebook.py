@@ -20,8 +20,8 @@ TOO_LONG = 600  # seconds after which a cell is taken to hang
 LATE = 0.2  # seconds in which stderr may still arrive after the kernel has become idle
 
 
-def start_kernel(folder, timeout):
-    manager = KernelManager(kernel_name="rust")
+def start_kernel(folder, timeout, manager=None):
+    manager = manager or KernelManager(kernel_name="rust")
     manager.start_kernel(cwd=str(folder))
     client = manager.client()
     client.start_channels()
