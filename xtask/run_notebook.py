@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 from jupyter_client.manager import KernelManager
 
-TOO_LONG = 600  # seconds after which a cell is taken to hang
+TOO_LONG = 1800  # seconds after which a cell is taken to hang
 LATE = 0.2  # seconds in which stderr may still arrive after the kernel has become idle
 
 
@@ -141,11 +141,16 @@ def run(path, executed):
 
 
 def prepare(folder):
-    manager, client = start_kernel(folder, timeout=600)
+    manager, client = start_kernel(folder, timeout=3600)
     try:
-        cell = ":dep helpers = { path = \"../helpers\" }\nuse helpers::*;\nlet one = 1;"
+        cell = ':dep helpers = { path = "../helpers" }\nuse helpers::*;\nlet one = 1;'
         messages, ok = execute(manager, client, cell)
-        return verdict(nbformat.v4.new_code_cell(cell), messages, ok) is None
+        if problem := verdict(nbformat.v4.new_code_cell(cell), messages, ok):
+            print(f"the first cell {problem}")
+            return False
+        # For a variable without a type the kernel asks `cargo check`, which compiles in its own way.
+        _, ok = execute(manager, client, "let unknown = Default::default();")
+        return not ok
     finally:
         client.stop_channels()
         manager.shutdown_kernel()

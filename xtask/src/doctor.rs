@@ -10,7 +10,7 @@ pub fn print() -> Result<()> {
     let missing = || "missing".to_owned();
     let later = || "not yet: `cargo xtask lab` sets it up".to_owned();
     let python = setup::installed_python()?;
-    let line = |what: &str, state: String| println!("{what:<26}{state}");
+    let line = |what: &str, state: String| println!("{what:<28}{state}");
 
     line("Rust", ask("rustc", &["--version"]).unwrap_or_else(missing));
     line(
@@ -20,7 +20,7 @@ pub fn print() -> Result<()> {
     let source = setup::std_source();
     line(
         "standard library's sources",
-        source.map_or_else(|_| later(), |folder| format!(" {}", folder.display())),
+        source.map_or_else(|_| later(), |folder| folder.display().to_string()),
     );
     let lab_version = python.as_ref().map(|python| {
         let version = ask(python.with_file_name("jupyter-lab"), &["--version"]);

@@ -113,19 +113,22 @@ fn numbers(version: &str) -> Vec<u32> {
 }
 
 /// The folder itself or, where there is none yet, the one that it will be made in.
-fn existing(folder: &Path) -> Option<CString> {
-    let folder = folder.ancestors().find(|folder| folder.exists())?;
-    CString::new(folder.as_os_str().as_bytes()).ok()
+fn existing(folder: &Path) -> Option<&Path> {
+    folder.ancestors().find(|folder| folder.exists())
 }
 
+/// Tried out: permissions alone do not tell, least of all to root.
 fn is_writable(folder: &Path) -> bool {
-    // SAFETY: the path is a C string that lives for the call.
-    existing(folder).is_some_and(|path| unsafe { libc::access(path.as_ptr(), libc::W_OK) } == 0)
+    let Some(folder) = existing(folder) else {
+        return false;
+    };
+    let trial = folder.join(format!(".xtask-{}", std::process::id()));
+    fs::create_dir(&trial).is_ok() && fs::remove_dir(&trial).is_ok()
 }
 
 /// Free space on the disk of a folder, in 10^9 bytes.
 pub fn free_gb(folder: &Path) -> Option<f64> {
-    let path = existing(folder)?;
+    let path = CString::new(existing(folder)?.as_os_str().as_bytes()).ok()?;
     // SAFETY: an all-zero statvfs is a valid one, and the call fills it or says that it did not.
     let space = unsafe {
         let mut space: libc::statvfs = std::mem::zeroed();

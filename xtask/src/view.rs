@@ -19,6 +19,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::{setup, succeed};
+
 /// The crates behind a notebook whose own dependencies are hidden, and those that are shown all
 /// the same. candle's hold how it computes (gemm, rayon, half) and reads files, those of `helpers`
 /// how it downloads and draws: no cell has a value of their types.
@@ -28,9 +30,15 @@ const SHOWN: [(&str, &[&str]); 3] = [
     ("candle-nn", &["candle-core"]),
 ];
 
-/// The parts of the standard library that have types to be met. Left out is, above all, `stdarch`:
-/// half of all its source text, for single machine instructions.
-const STD: [&str; 3] = ["core", "alloc", "std"];
+/// The parts of the standard library that have types to be met, and what each depends on. Left out
+/// is, above all, `stdarch`: half of all its source text, for single machine instructions. The hash
+/// maps of `std` have one of `hashbrown` inside: without it their size, and so much else, is unknown.
+const STD: [(&str, &[&str]); 4] = [
+    ("core", &[]),
+    ("alloc", &["core"]),
+    ("hashbrown", &["core", "alloc"]),
+    ("std", &["core", "alloc", "hashbrown"]),
+];
 
 /// The folder that rust-analyzer takes for cargo's home.
 pub fn cargo_home(view: &Path) -> PathBuf {
@@ -42,18 +50,35 @@ pub fn std_source(view: &Path) -> PathBuf {
     view.join("std")
 }
 
-/// Makes both folders in `view`, which must not exist.
-pub fn make(view: &Path, library: &Path) -> Result<()> {
-    for part in STD {
-        let folder = std_source(view).join(part);
-        fs::create_dir_all(&folder)?;
-        symlink(library.join(part).join("src"), folder.join("src"))?;
+/// Makes both folders in `view`, which must not exist, from the sources of the standard library and
+/// the vendored ones of other crates.
+pub fn make(view: &Path, library: &Path, vendor: &Path) -> Result<()> {
+    let std = std_source(view);
+    for (name, dependencies) in STD {
+        fs::create_dir_all(std.join(name))?;
+        let from = if name == "hashbrown" { vendor } else { library };
+        symlink(from.join(name).join("src"), std.join(name).join("src"))?;
+        let paths = dependencies
+            .iter()
+            .map(|d| format!("{d} = {{ path = \"../{d}\" }}\n"));
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nedition = \"2024\"\n[dependencies]\n{}",
+            paths.collect::<String>()
+        );
+        fs::write(std.join(name).join("Cargo.toml"), manifest)?;
     }
+    let members = STD.map(|(name, _)| name);
+    let workspace = format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n");
+    fs::write(std.join("Cargo.toml"), workspace)?;
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["generate-lockfile", "--offline", "--quiet"]);
+    succeed(cargo.current_dir(std))?;
+
     let bin = cargo_home(view).join("bin");
     fs::create_dir_all(&bin)?;
     symlink(std::env::current_exe()?, bin.join("cargo"))?;
     // The user's settings go on to hold, and what has been downloaded is not downloaded again.
-    if let Some(home) = crate::setup::cargo_home() {
+    if let Some(home) = setup::cargo_home() {
         for name in ["config.toml", "config", "registry"] {
             if home.join(name).exists() {
                 symlink(home.join(name), cargo_home(view).join(name))?;

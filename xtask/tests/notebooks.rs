@@ -1,85 +1,11 @@
 //! The notebooks, on the real kernel and as files. Run by `cargo xtask test`, which sets up the
 //! kernel first.
 
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Mutex;
 
-use serde_json::Value;
-
-/// Kernels compile on all cores: one notebook after another is faster, and uses less memory.
-static KERNEL: Mutex<()> = Mutex::new(());
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_path_buf()
-}
-
-fn tutorial() -> Value {
-    read(&root().join("notebooks/W1D5_Tutorial1.ipynb"))
-}
-
-fn read(notebook: &Path) -> Value {
-    serde_json::from_str(&fs::read_to_string(notebook).unwrap()).unwrap()
-}
-
-fn text(lines: &Value) -> String {
-    match lines {
-        Value::String(text) => text.clone(),
-        lines => lines
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|line| line.as_str().unwrap())
-            .collect(),
-    }
-}
-
-fn cells<'a>(notebook: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value> {
-    notebook["cells"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(move |cell| cell["cell_type"] == kind)
-}
-
-/// What all cells of an executed notebook wrote to a stream.
-fn stream(notebook: &Value, name: &str) -> Vec<String> {
-    cells(notebook, "code")
-        .flat_map(|cell| cell["outputs"].as_array().unwrap())
-        .filter(|output| output["name"] == name)
-        .map(|output| text(&output["text"]))
-        .collect()
-}
-
-/// Runs a notebook as `cargo xtask run` does: whether it passed, what was printed, the result.
-fn run(notebook: &Path) -> (bool, String, Value) {
-    let _one_at_a_time = KERNEL
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
-    let executed = root()
-        .join("target/run")
-        .join(notebook.file_name().unwrap());
-    let _ = fs::remove_file(&executed); // of an earlier run
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .arg("run")
-        .arg(notebook)
-        .output()
-        .unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    (output.status.success(), printed, read(&executed))
-}
-
-fn run_fixture(name: &str) -> (bool, String, Value) {
-    run(&root()
-        .join("xtask/tests/notebooks")
-        .join(name)
-        .with_extension("ipynb"))
-}
+use common::{cells, read, root, run, run_fixture, stream, text, tutorial};
 
 #[track_caller]
 fn assert_rejected(name: &str, why: &str) {
