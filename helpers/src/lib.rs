@@ -15,6 +15,7 @@
 //! copy of candle would number its tensors from 1 again, and `backward()` tells tensors apart by
 //! that number.
 
+mod affine;
 pub mod net;
 pub mod plots;
 pub mod recording;

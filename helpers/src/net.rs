@@ -1,5 +1,6 @@
 //! Networks that start from the weights that PyTorch would give them.
 
+use crate::affine::affine;
 use crate::{Device, Error, Module, Result, Tensor, TorchRng, Var};
 
 /// A network whose parameters can be trained: candle's [`Module`] has `forward`, this adds the
@@ -62,7 +63,7 @@ impl Linear {
         let (_, n_inputs) = self.weight.dims2()?;
         match *x.dims() {
             [n] if n == n_inputs => self.forward(&x.unsqueeze(0)?)?.squeeze(0),
-            [_, n] if n == n_inputs => x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias),
+            [_, n] if n == n_inputs => affine(x, &self.weight, &self.bias),
             _ => Err(Error::Msg(format!(
                 "Linear::forward: expected an input of shape ({n_inputs},) or \
                  (n_stimuli, {n_inputs}), got {:?}: the layer was made for {n_inputs} inputs, \

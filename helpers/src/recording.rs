@@ -12,9 +12,11 @@ mod simulation;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use crate::{Device, Error, NumpyRng, Result, Tensor, TorchRng};
 pub use download::fetch_recording;
-use npz::Npz;
+use npz::{Npz, Numbers};
 pub use simulation::simulate_recording;
 
 /// Where the numbers in a file come from.
@@ -84,20 +86,27 @@ pub fn load_data(path: impl AsRef<Path>, bin_width: impl Into<f64>) -> Result<(T
     }
 
     let (resp, stimuli) = if bin_width > 1.0 {
-        average_over_bins(&resp, &stimuli, bin_width)
+        let stimuli = stimuli.into_f64();
+        match resp {
+            Numbers::F32(resp) => average_over_bins(&resp, &stimuli, bin_width),
+            Numbers::F64(resp) => average_over_bins(&resp, &stimuli, bin_width),
+        }
     } else {
-        (resp, stimuli)
+        (resp.into_f32(), stimuli.into_f32())
     };
-    let to_f32 = |values: Vec<f64>| values.into_iter().map(|x| x as f32).collect::<Vec<_>>();
     let n_stimuli = stimuli.len();
     Ok((
-        Tensor::from_vec(to_f32(resp), (n_stimuli, n_neurons), &Device::Cpu)?,
-        Tensor::from_vec(to_f32(stimuli), (n_stimuli, 1), &Device::Cpu)?,
+        Tensor::from_vec(resp, (n_stimuli, n_neurons), &Device::Cpu)?,
+        Tensor::from_vec(stimuli, (n_stimuli, 1), &Device::Cpu)?,
     ))
 }
 
 /// The mean response and the mean orientation of each bin that has a stimulus in it.
-fn average_over_bins(resp: &[f64], stimuli: &[f64], bin_width: f64) -> (Vec<f64>, Vec<f64>) {
+fn average_over_bins<T: Copy + Into<f64> + Sync>(
+    resp: &[T],
+    stimuli: &[f64],
+    bin_width: f64,
+) -> (Vec<f32>, Vec<f32>) {
     let n_neurons = resp.len() / stimuli.len();
     let n_edges = ((360.0 + bin_width) / bin_width).ceil() as usize;
     let edges: Vec<f64> = (0..n_edges).map(|i| i as f64 * bin_width).collect();
@@ -107,17 +116,24 @@ fn average_over_bins(resp: &[f64], stimuli: &[f64], bin_width: f64) -> (Vec<f64>
     for (i, ori) in stimuli.iter().enumerate() {
         bins[bin_of(ori)].push(i);
     }
-    let (mut resp_binned, mut stimuli_binned) = (Vec::new(), Vec::new());
-    for bin in bins.iter().filter(|bin| !bin.is_empty()) {
-        let n = bin.len() as f64;
-        stimuli_binned.push(bin.iter().map(|&i| stimuli[i]).sum::<f64>() / n);
-        let mut mean = vec![0.0; n_neurons];
+    bins.retain(|bin| !bin.is_empty());
+    let mean = |bin: &[usize], value: &dyn Fn(usize) -> f64| {
+        (bin.iter().map(|&i| value(i)).sum::<f64>() / bin.len() as f64) as f32
+    };
+    let stimuli_binned = bins.iter().map(|bin| mean(bin, &|i| stimuli[i])).collect();
+    let mut resp_binned = vec![0.0; bins.len() * n_neurons];
+    let rows = resp_binned.par_chunks_mut(n_neurons).zip(&bins);
+    rows.for_each(|(row, bin)| {
+        let mut sums = vec![0.0; n_neurons];
         for &i in bin {
-            let row = &resp[i * n_neurons..][..n_neurons];
-            mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+            for (sum, &x) in sums.iter_mut().zip(&resp[i * n_neurons..]) {
+                *sum += x.into();
+            }
         }
-        resp_binned.extend(mean.into_iter().map(|sum| sum / n));
-    }
+        for (mean, sum) in row.iter_mut().zip(sums) {
+            *mean = (sum / bin.len() as f64) as f32;
+        }
+    });
     (resp_binned, stimuli_binned)
 }
 

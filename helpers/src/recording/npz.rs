@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
-use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
+use npyz::{NpyFile, Order, WriterBuilder};
+use rayon::prelude::*;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
@@ -57,7 +58,7 @@ impl Npz {
     }
 
     /// The numbers of an array, in C order, and its shape.
-    pub fn array(&mut self, name: &str) -> Result<(Vec<f64>, Vec<usize>)> {
+    pub fn array(&mut self, name: &str) -> Result<(Numbers, Vec<usize>)> {
         let Some(bytes) = self.member(name)? else {
             let names: Vec<_> = self.zip.file_names().map(str::to_owned).collect();
             let got = format!("only {}", names.join(", "));
@@ -68,47 +69,40 @@ impl Npz {
             Ok(npy) => npy,
             Err(why) => return self.broken(name, "an array in NumPy's .npy format", &line(&why)),
         };
-        let dtype = npy.dtype();
-        let item_size = match &dtype {
-            DType::Plain(plain) if plain.type_char() == TypeChar::Float => plain.size_field(),
-            _ => 0,
-        };
-        if item_size != 4 && item_size != 8 {
-            return self.broken(name, "numbers of type f32 or f64", &dtype.descr());
-        }
-        let shape: Vec<usize> = npy.shape().iter().map(|&n| n as usize).collect();
-        let (order, header) = (npy.order(), npy.header().clone());
+        let (shape, order) = (npy.shape().to_vec(), npy.order());
+        let shape: Vec<usize> = shape.into_iter().map(|n| n as usize).collect();
+        let descr = npy.dtype().descr();
         drop(npy);
+        let (item_size, swapped) = match descr.trim_matches('\'') {
+            "<f4" => (4, false),
+            "<f8" => (8, false),
+            ">f4" => (4, true),
+            ">f8" => (8, true),
+            _ => return self.broken(name, "numbers of type f32 or f64", &descr),
+        };
 
         // Held against the file before any memory is asked for: a header can claim anything.
         let data = &bytes[reader.position() as usize..];
         let n_values = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        if n_values.and_then(|n| n.checked_mul(item_size as usize)) != Some(data.len()) {
+        if n_values.and_then(|n| n.checked_mul(item_size)) != Some(data.len()) {
             let expected = format!("{shape:?} values of {item_size} bytes, as its header says");
             return self.broken(name, &expected, &format!("{} bytes", data.len()));
         }
-        let npy = NpyFile::with_header(header, data);
-        let values = match item_size {
-            4 => npy
-                .into_vec::<f32>()
-                .map(|values| values.into_iter().map(f64::from).collect::<Vec<_>>()),
-            _ => npy.into_vec::<f64>(),
+        let columns = match (order, &shape[..]) {
+            (Order::Fortran, &[_, n_columns]) => n_columns,
+            _ => 1, // the order is the same
         };
-        let mut values = match values {
-            Ok(values) => values,
-            Err(why) => return self.broken(name, "readable numbers", &line(&why)),
+        let numbers = match (item_size, swapped) {
+            (4, false) => Numbers::F32(decode(data, f32::from_le_bytes, columns)),
+            (4, true) => Numbers::F32(decode(data, f32::from_be_bytes, columns)),
+            (_, false) => Numbers::F64(decode(data, f64::from_le_bytes, columns)),
+            (_, true) => Numbers::F64(decode(data, f64::from_be_bytes, columns)),
         };
-        if let (Order::Fortran, &[n_rows, n_columns]) = (order, &shape[..]) {
-            values = (0..n_rows)
-                .flat_map(|i| (0..n_columns).map(move |j| (i, j)))
-                .map(|(i, j)| values[j * n_rows + i])
-                .collect();
-        }
-        if let Some(i) = values.iter().position(|&x| !(x as f32).is_finite()) {
-            let got = format!("{} at position {i}", values[i]);
+        if let Some((i, value)) = numbers.first_beyond_f32() {
+            let got = format!("{value} at position {i}");
             return self.broken(name, "finite numbers of f32's range", &got);
         }
-        Ok((values, shape))
+        Ok((numbers, shape))
     }
 
     pub fn wrong_shape<T>(&self, name: &str, expected: &str, got: &[usize]) -> Result<T> {
@@ -131,7 +125,9 @@ impl Npz {
         };
         let read = |zip: &mut ZipArchive<_>| -> io::Result<Vec<u8>> {
             let mut entry = zip.by_index(index)?;
-            let mut bytes = Vec::new();
+            // What it says of its size is believed as far as the packed size allows.
+            let possible = entry.compressed_size().saturating_mul(1100);
+            let mut bytes = Vec::with_capacity(entry.size().min(possible) as usize);
             entry.read_to_end(&mut bytes)?;
             Ok(bytes)
         };
@@ -140,6 +136,72 @@ impl Npz {
             Err(why) => self.broken(name, "a whole member", &line(&why)),
         }
     }
+}
+
+/// The numbers of an array, as the file has them.
+pub enum Numbers {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+impl Numbers {
+    pub fn into_f32(self) -> Vec<f32> {
+        match self {
+            Self::F32(values) => values,
+            Self::F64(values) => values.into_par_iter().map(|x| x as f32).collect(),
+        }
+    }
+
+    pub fn into_f64(self) -> Vec<f64> {
+        match self {
+            Self::F32(values) => values.into_par_iter().map(f64::from).collect(),
+            Self::F64(values) => values,
+        }
+    }
+
+    /// The first number that no finite f32 can stand for, and where it is.
+    fn first_beyond_f32(&self) -> Option<(usize, f64)> {
+        let odd = |x: f64| !(x as f32).is_finite();
+        match self {
+            Self::F32(values) => values
+                .par_iter()
+                .position_first(|&x| !x.is_finite())
+                .map(|i| (i, f64::from(values[i]))),
+            Self::F64(values) => values
+                .par_iter()
+                .position_first(|&x| odd(x))
+                .map(|i| (i, values[i])),
+        }
+    }
+}
+
+/// The numbers that bytes stand for, `SIZE` bytes each. Of a matrix that is stored column by column
+/// `columns` says how many, and its numbers are put row by row.
+fn decode<T: Copy + Default + Send + Sync, const SIZE: usize>(
+    bytes: &[u8],
+    number: impl Fn([u8; SIZE]) -> T + Sync,
+    columns: usize,
+) -> Vec<T> {
+    const PART: usize = 1 << 15; // numbers that a thread takes at a time
+    let (items, _) = bytes.as_chunks::<SIZE>();
+    let n_rows = items.len() / columns.max(1);
+    let mut values = vec![T::default(); items.len()];
+    if columns == 1 {
+        let parts = values.par_chunks_mut(PART).zip(items.par_chunks(PART));
+        parts.for_each(|(values, items)| {
+            for (value, item) in values.iter_mut().zip(items) {
+                *value = number(*item);
+            }
+        });
+    } else if columns > 0 {
+        let rows = values.par_chunks_mut(columns).enumerate();
+        rows.for_each(|(i, row)| {
+            for (j, value) in row.iter_mut().enumerate() {
+                *value = number(items[j * n_rows + i]);
+            }
+        });
+    }
+    values
 }
 
 /// What an error says, on one line.
