@@ -20,7 +20,9 @@ usage: cargo xtask COMMAND
   test               set up what is missing and pass all tests
   doctor             print what is installed, what is prepared, and what is wrong
   add CRATE[@VERSION]  let notebooks use a further crate with :dep
-  bench kernel       measure how fast kernels start and run, and what memory they take";
+  bench kernel       measure how fast kernels start and run, and what memory they take
+  bench parity       run the tutorial in PyTorch, too, and compare all numbers (3.5 GB to install)
+  bench speed        measure the tutorial's parts beside PyTorch, NumPy and matplotlib";
 
 /// What `run` runs when it is told nothing.
 const TUTORIAL: &str = "notebooks/W1D5_Tutorial1.ipynb";
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
         (Some("test"), []) => test(),
         (Some("doctor"), []) => doctor::print(),
         (Some("add"), [name]) => add(name),
-        (Some("bench"), [what]) if what == "kernel" => bench_kernel(),
+        (Some("bench"), [what]) => bench(what),
         (Some("kernel"), [control_file]) => kernel::launch(control_file),
         (Some("sweep"), [build]) => kernel::sweep_when_dead(Path::new(build)),
         _ => {
@@ -96,12 +98,25 @@ fn add(name: &std::ffi::OsStr) -> Result<()> {
     kernel::add(&python, name)
 }
 
-fn bench_kernel() -> Result<()> {
+fn bench(what: &std::ffi::OsStr) -> Result<()> {
+    let (script, other) = match what.to_str() {
+        Some("kernel") => ("bench_kernel.py", None),
+        Some("parity" | "speed") => ("bench_torch.py", Some(what)),
+        _ => bail!(
+            "bench: expected kernel, parity or speed, got {}",
+            what.display()
+        ),
+    };
     let python = setup::all()?;
+    let peer = match other {
+        None => setup::installed_evcxr().context("bench: evcxr is not there")?,
+        Some(_) => setup::torch_python()?,
+    };
     let mut bench = Command::new(python);
     bench
-        .arg(root().join("xtask/bench_kernel.py"))
-        .arg(setup::installed_evcxr().context("bench: evcxr is not there")?);
+        .arg(root().join("xtask").join(script))
+        .args(other)
+        .arg(peer);
     succeed(bench.env("JUPYTER_PREFER_ENV_PATH", "1"))
 }
 

@@ -21,6 +21,9 @@ use crate::{kernel, root, succeed};
 /// The version of the kernel.
 pub const EVCXR: &str = "0.22.0";
 
+/// What the benchmarks compare with.
+const TORCH: [&str; 3] = ["torch==2.15.0", "numpy==2.4.6", "matplotlib==3.11.2"];
+
 /// Where all that is set up goes.
 pub fn lab() -> PathBuf {
     root().join("target/lab")
@@ -211,24 +214,43 @@ fn python() -> Result<PathBuf> {
         return Ok(python);
     }
     let (environment, packages) = private_python()?;
-    let base = base_python().context("there is no Python 3.11 or later")?;
     step("step 1 of 4: installing JupyterLab", || {
-        succeed(
-            Command::new(base)
-                .args(["-m", "venv", "--clear"])
-                .arg(&environment),
-        )
-        .context(
-            "Python cannot make environments: install its venv module \
-             (Debian and Ubuntu: apt install python3-venv)",
-        )?;
-        let python = environment.join("bin/python");
-        let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--disable-pip-version-check"]);
-        succeed(pip.args(&packages))?;
-        fs::write(environment.join("installed"), packages.join("\n"))?;
-        Ok(python)
+        make_environment(&environment, &packages)
     })
+}
+
+/// A Python with PyTorch and what else the benchmarks compare with.
+pub fn torch_python() -> Result<PathBuf> {
+    let environment = lab().join("torch");
+    let packages = TORCH.map(str::to_owned);
+    let installed = fs::read_to_string(environment.join("installed"));
+    if installed.is_ok_and(|installed| installed == packages.join("\n")) {
+        return Ok(environment.join("bin/python"));
+    }
+    let _lock = one_at_a_time()?;
+    step("installing PyTorch, NumPy and matplotlib", || {
+        make_environment(&environment, &packages)
+    })
+}
+
+/// Makes a Python environment with these packages, and the mark that it is complete.
+fn make_environment(environment: &Path, packages: &[String]) -> Result<PathBuf> {
+    let base = base_python().context("there is no Python 3.11 or later")?;
+    succeed(
+        Command::new(base)
+            .args(["-m", "venv", "--clear"])
+            .arg(environment),
+    )
+    .context(
+        "Python cannot make environments: install its venv module \
+         (Debian and Ubuntu: apt install python3-venv)",
+    )?;
+    let python = environment.join("bin/python");
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--disable-pip-version-check"]);
+    succeed(pip.args(packages))?;
+    fs::write(environment.join("installed"), packages.join("\n"))?;
+    Ok(python)
 }
 
 /// The packages of `environment.yml` that pip installs, in pip's notation: those with a version

@@ -1,0 +1,332 @@
+"""Holds the notebook's numbers, and its speed, against PyTorch's.
+
+    bench_torch.py parity PYTHON    runs the tutorial in both on one recording and compares
+    bench_torch.py speed PYTHON     measures the parts of it in both, in turn
+
+PYTHON is an interpreter that has PyTorch, NumPy and matplotlib. The Rust side runs in the kernel, so
+in the build that learners use.
+"""
+
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+
+from run_notebook import execute, start_kernel, verdict
+
+ROOT = Path(__file__).resolve().parent.parent
+PEER = ROOT / "xtask/torch_peer.py"
+FOLDER = ROOT / "target/bench"
+RUNS = 7
+
+# What is looked at behind a cell of the notebook, in full precision.
+DUMP = """
+fn dump(name: &str, tensor: &Tensor) -> Result<()> {
+    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+    let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    Ok(std::fs::write(format!("{name}.f32"), bytes)?)
+}
+"""
+PROBES = {
+    "06-imports": DUMP,
+    "18-split": 'dump("stimuli_train", &stimuli_train)?; dump("stimuli_test", &stimuli_test)?;',
+    "29-solution-2-2": """
+        for (i, var) in net.vars().iter().enumerate() { dump(&format!("initial_{i}"), var)?; }
+        dump("ori_1", &ori)?; dump("out_1", &out)?;""",
+    "37-computing-mse": 'dump("ori_20", &ori)?; dump("mse_20", &loss)?;',
+    "44-solution-3-2": """
+        dump("losses", &Tensor::new(&train_loss[..], &Device::Cpu)?)?;
+        dump("mse_test", &loss::mse(&net.forward(&resp_test)?, &stimuli_test)?)?;
+        let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), n_neurons, 10)?;
+        let gradients = loss::mse(&net.forward(&resp_train)?, &stimuli_train)?.backward()?;
+        for (i, var) in net.vars().iter().enumerate() {
+            dump(&format!("gradient_{i}"), gradients.get(var).expect("a gradient"))?;
+        }""",
+}
+
+
+def run(kernel, source, meant_to_stop=False):
+    messages, ok = execute(*kernel, source)
+    problem = verdict(nbformat.v4.new_code_cell(source), messages, ok)
+    if problem and not meant_to_stop:
+        sys.exit(f"bench: a cell {problem}: {source}")
+    return "".join(
+        message["content"]["text"]
+        for message in messages
+        if message["msg_type"] == "stream" and message["content"]["name"] == "stdout"
+    )
+
+
+def start():
+    """A kernel in the bench's folder that has helpers."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    kernel = start_kernel(FOLDER, 600)
+    run(kernel, f':dep helpers = {{ path = "{ROOT / "helpers"}" }}\nuse helpers::*;\nsetup()?;')
+    return kernel
+
+
+def end(kernel):
+    manager, client = kernel
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def parity(python):
+    for old in FOLDER.glob("*.f32"):
+        old.unlink()
+    kernel = start()
+    printed = []
+    notebook = nbformat.read(ROOT / "notebooks/W1D5_Tutorial1.ipynb", as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        source = cell.source.replace("../helpers", str(ROOT / "helpers"))
+        printed += run(kernel, source, "exercise" in cell.metadata.get("tags", [])).splitlines()
+        if cell.id in PROBES:
+            run(kernel, PROBES[cell.id])
+    end(kernel)
+
+    results = FOLDER / "torch.npz"
+    recordings = [FOLDER / "W3D4_stringer_oribinned1.npz", FOLDER / "simulated_recording_seed1.npz"]
+    recording = next(path for path in recordings if path.exists())
+    subprocess.run([python, PEER, "parity", recording, results], check=True)
+    torch = np.load(results)
+
+    def ours(name):
+        return np.fromfile(FOLDER / f"{name}.f32", "<f4")
+
+    def difference(name):
+        expected = np.ravel(torch[name]).astype("<f4")
+        return np.abs(ours(name) - expected).max() / np.abs(expected).max()
+
+    def same_bits(*names):
+        same = [
+            np.array_equal(ours(name).view("<u4"), np.ravel(torch[name]).astype("<f4").view("<u4"))
+            for name in names
+        ]
+        return "bit for bit" if all(same) else "DIFFERENT"
+
+    def same_print(line):
+        return f"`{line}`" if line in printed else f"DIFFERENT: not `{line}`"
+
+    def within(name, bound):
+        got = difference(name)
+        return f"{got:.1e} relative" + ("" if got <= bound else f": DIFFERENT, above {bound:.0e}")
+
+    losses = torch["losses"]
+    relative = np.abs(ours("losses") / losses - 1)
+    rows = [
+        ("split, 216 and 144 orientations", same_bits("stimuli_train", "stimuli_test")),
+        ("drawn stimuli, 1 and 20", same_bits("ori_1", "ori_20")),
+        ("initial weights and biases, M = 200", same_bits(*(f"initial_{i}" for i in range(4)))),
+        ("decoded", same_print(f"decoded orientation: {torch['out_1'].item():.2f} degrees")),
+        ("true", same_print(f"true orientation: {torch['ori_1'].item():.2f} degrees")),
+        ("20 stimuli", same_print(f"mean squared error: {torch['mse_20'].item():.2f}")),
+        *(
+            (f"gradient of {name}, 216 x 23,589", within(f"gradient_{i}", 2e-5))
+            for i, name in enumerate(["W_in", "b_in", "W_out", "b_out"])
+        ),
+        *(
+            (f"iteration {i}", same_print(f"iteration {i}/50 | loss: {losses[i - 1]:.3f}"))
+            for i in range(10, 51, 10)
+        ),
+        (
+            "all 50 losses",
+            f"{relative.max():.1e} relative at most"
+            + ("" if relative.max() <= 2e-5 else ": DIFFERENT, above 2e-5"),
+        ),
+        ("test error", within("mse_test", 2e-5) + f", {torch['mse_test'].item():.2f}"),
+    ]
+    print(f"\n| the tutorial on {recording.name} | equal to PyTorch {torch['torch']} |\n|---|---|")
+    for name, verdict_ in rows:
+        print(f"| {name} | {verdict_} |")
+    if any("DIFFERENT" in verdict_ for _, verdict_ in rows):
+        sys.exit("bench: not all numbers are PyTorch's")
+
+
+# Each function returns the seconds that its work took.
+TIMED = """
+use std::time::Instant;
+
+fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    work()?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+fn time_training(x: &Tensor, y: &Tensor, n_hidden: usize) -> Result<f64> {
+    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), x.dim(1)?, n_hidden)?;
+    timed(|| {
+        let mut optimizer = SGD::new(net.vars(), 1e-4)?;
+        for _ in 0..50 {
+            let loss = loss::mse(&net.forward(x)?, y)?;
+            let gradients = loss.backward()?;
+            optimizer.step(&gradients)?;
+            loss.to_scalar::<f32>()?;
+        }
+        Ok(())
+    })
+}
+
+fn random(n_stimuli: usize, n_neurons: usize) -> Result<(Tensor, Tensor)> {
+    let mut rng = TorchRng::manual_seed(2);
+    let x = rng.uniform(n_stimuli * n_neurons, -1.0, 1.0);
+    let y = rng.uniform(n_stimuli, 0.0, 360.0);
+    Ok((
+        Tensor::from_vec(x, (n_stimuli, n_neurons), &Device::Cpu)?,
+        Tensor::from_vec(y, (n_stimuli, 1), &Device::Cpu)?,
+    ))
+}
+"""
+DATA = """
+let (resp_all, stimuli_all) = load_data("stored_f32.npz", 1)?;
+let Split { resp_train, stimuli_train, .. } =
+    split(&mut TorchRng::manual_seed(4), &resp_all, &stimuli_all)?;
+"""
+WORK = [  # name, as a cell, as the peer is asked, how much of the peer's time it may take
+    ("50 epochs, M = 10", "time_training(&resp_train, &stimuli_train, 10)?", "train 10", 0.5),
+    ("50 epochs, M = 200", "time_training(&resp_train, &stimuli_train, 200)?", "train 200", 1.0),
+    (
+        "load, stored f32",
+        'timed(|| load_data("stored_f32.npz", 1).map(drop))?',
+        "load stored_f32.npz",
+        0.7,
+    ),
+    (
+        "load, deflated f64",
+        'timed(|| load_data("deflated_f64.npz", 1).map(drop))?',
+        "load deflated_f64.npz",
+        0.7,
+    ),
+    (
+        "load and bin, bin_width 10",
+        'timed(|| load_data("stored_f32.npz", 10).map(drop))?',
+        "bin stored_f32.npz",
+        0.5,
+    ),
+    (
+        "section 1's figure to PNG",
+        "timed(|| plot_recording(&resp_all, &stimuli_all, &[5, 50, 500])?.png().map(drop))?",
+        "figure",
+        0.5,
+    ),
+]
+MEMORY = """
+let peak = std::fs::read_to_string("/proc/self/status")?;
+let peak = peak.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
+println!("{}", peak.trim().trim_end_matches(" kB").trim());
+"""
+FLOOR = """
+// Reads a matrix as large as the training data twice, on as many threads as there are.
+fn read_twice(matrix: &[u64]) -> u64 {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let part = matrix.len().div_ceil(threads);
+    (0..2)
+        .map(|_| {
+            std::thread::scope(|scope| {
+                let parts: Vec<_> = matrix
+                    .chunks(part)
+                    .map(|part| scope.spawn(|| part.iter().fold(0, |sum: u64, x| sum ^ x)))
+                    .collect();
+                parts.into_iter().map(|part| part.join().unwrap_or(0)).fold(0, |a, b| a ^ b)
+            })
+        })
+        .sum()
+}
+let matrix = vec![1u64; 216 * 23589 / 2];
+"""
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def speed(python):
+    kernel = start()
+    run(kernel, "simulate_recording(1)?;")
+    recording = np.load(FOLDER / "simulated_recording_seed1.npz")
+    resp, stimuli = recording["resp"], recording["stimuli"]
+    np.savez(FOLDER / "stored_f32.npz", resp=resp, stimuli=stimuli)
+    np.savez_compressed(
+        FOLDER / "deflated_f64.npz", resp=resp.astype("f8"), stimuli=stimuli.astype("f8")
+    )
+    peer = subprocess.Popen(
+        [python, PEER, "serve"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=FOLDER,
+    )
+
+    def ask(line):
+        peer.stdin.write(line + "\n")
+        peer.stdin.flush()
+        return float(peer.stdout.readline())
+
+    def cell(source):
+        return float(run(kernel, f'println!("{{}}", {source});').split()[-1])
+
+    for source in (TIMED, DATA, FLOOR):
+        run(kernel, source)
+    ask("data stored_f32.npz")
+    rows, missed = [], []
+    for name, source, line, at_most in WORK:
+        cell(source), ask(line)  # to warm up
+        pairs = [(cell(source), ask(line)) for _ in range(RUNS)]
+        ours, theirs = median(p[0] for p in pairs), median(p[1] for p in pairs)
+        ratio = median(p[0] / p[1] for p in pairs)
+        rows.append((name, f"{ours:.3f} s", f"{theirs:.3f} s", f"{ratio:.2f}", at_most))
+        if ratio > at_most:
+            missed.append(name)
+    peer.stdin.close()
+
+    floor = "timed(|| { for _ in 0..50 { std::hint::black_box(read_twice(&matrix)); } Ok(()) })?"
+    floor = median([cell(floor) for _ in range(RUNS)])
+    growth = []
+    for n_stimuli, n_neurons in [
+        (216, 1_000),
+        (216, 10_000),
+        (216, 100_000),
+        (27, 23_589),
+        (108, 23_589),
+        (432, 23_589),
+    ]:
+        run(kernel, f"let (x, y) = random({n_stimuli}, {n_neurons})?;")
+        growth.append(
+            (n_stimuli, n_neurons, median([cell("time_training(&x, &y, 10)?") for _ in range(3)]))
+        )
+    end(kernel)
+
+    peaks = []
+    for _ in range(3):
+        kernel = start()
+        for source in (TIMED, DATA, "time_training(&resp_train, &stimuli_train, 10)?;"):
+            run(kernel, source)
+        ours = float(run(kernel, MEMORY).split()[-1]) * 1024
+        end(kernel)
+        asked = [python, PEER, "memory", "stored_f32.npz"]
+        theirs = float(subprocess.run(asked, cwd=FOLDER, capture_output=True, check=True).stdout)
+        peaks.append((ours, theirs))
+    ours, theirs = median(p[0] for p in peaks), median(p[1] for p in peaks)
+    name = "peak memory of the process that loads and trains"
+    rows.append((name, f"{ours / 1e9:.2f} GB", f"{theirs / 1e9:.2f} GB", f"{ours / theirs:.2f}", 0.5))
+    if ours > 0.5 * theirs:
+        missed.append(name)
+
+    print(f"\nmedians of {RUNS}, in turn, on the same number of threads\n")
+    print("| work | here | PyTorch, NumPy, matplotlib | ratio | at most |\n|---|---|---|---|---|")
+    for row in rows:
+        print("| " + " | ".join(map(str, row)) + " |")
+    print(f"\nfloor of the first row, reading the responses twice an epoch: {floor:.3f} s\n")
+    print("| stimuli | neurons | 50 epochs, M = 10 |\n|---|---|---|")
+    for n_stimuli, n_neurons, seconds in growth:
+        print(f"| {n_stimuli} | {n_neurons:,} | {seconds:.3f} s |")
+    if missed:
+        sys.exit(f"bench: slower than it should be: {', '.join(missed)}")
+
+
+if __name__ == "__main__":
+    {"parity": parity, "speed": speed}[sys.argv[1]](sys.argv[2])
