@@ -20,6 +20,39 @@ TOO_LONG = 1800  # seconds after which a cell is taken to hang
 LATE = 0.2  # seconds in which stderr may still arrive after the kernel has become idle
 
 
+# What the original prints for the recording, by what stands before the number, and how far the
+# published runs of it differ from each other (a digit printed less: half of that digit).
+PUBLISHED = {
+    "decoded orientation:": (0.17, 0.005),
+    "true orientation:": (139.00, 0.005),
+    "mean squared error:": (42949.14, 0.005),
+    "iteration 10/50 | loss:": (12219.759, 0.002),
+    "iteration 20/50 | loss:": (1672.732, 0.002),
+    "iteration 30/50 | loss:": (548.097, 0.002),
+    "iteration 40/50 | loss:": (235.619, 0.002),
+    "iteration 50/50 | loss:": (144.001, 0.002),
+}
+
+
+def compare_with_published(printed):
+    """A line for each published number: whether what was printed from the recording matches.
+
+    None if it was not the recording that was used; the notebook knows it by its md5.
+    """
+    if "the data are recorded\n" not in printed:
+        return []
+    lines = []
+    for what, (published, tolerance) in PUBLISHED.items():
+        got = [line.split(what)[1].split()[0] for line in printed.splitlines() if what in line]
+        if not got:
+            lines.append(f"published: {what} {published}: nothing was printed")
+        elif abs(float(got[-1]) - published) <= tolerance + 1e-9:
+            lines.append(f"published: {what} {published}: matches")
+        else:
+            lines.append(f"published: {what} {published}: DIFFERS, got {got[-1]}")
+    return lines
+
+
 def start_kernel(folder, timeout, manager=None):
     manager = manager or KernelManager(kernel_name="rust")
     manager.start_kernel(cwd=str(folder))
@@ -135,6 +168,14 @@ def run(path, executed):
     executed.with_suffix(".html").write_text(page, encoding="utf-8")
     print(f"{path.name}: {len(code_cells)} cells in {time.monotonic() - start:.0f} s")
     print(f"executed notebook: {executed}\nHTML page: {executed.with_suffix('.html')}")
+    printed = "".join(
+        output.text
+        for cell in code_cells
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stdout"
+    )
+    for line in compare_with_published(printed):
+        print(line)
     for failure in failures:
         print(f"FAILED: {failure}")
     return not failures

@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::process::Command;
 
 use common::{cells, read, root, run, run_fixture, stream, text, tutorial};
 
@@ -126,6 +127,41 @@ fn same_numbers(printed: &str, lines: &str) -> bool {
             got.len() == words.len() && got.iter().zip(&words).all(|(a, b)| same(a, b))
         })
     })
+}
+
+/// The recording is not to be had where tests run, so this is done with what would be printed.
+#[test]
+fn a_run_on_the_recording_is_compared_with_the_published_numbers() {
+    let compare = |printed: &str| {
+        let program = "import sys; from run_notebook import compare_with_published as c; \
+             print(*c(sys.argv[1]), sep='\\n')";
+        let mut python = Command::new(std::env::var_os("LAB_PYTHON").unwrap());
+        python
+            .current_dir(root().join("xtask"))
+            .args(["-c", program, printed]);
+        String::from_utf8(python.output().unwrap().stdout).unwrap()
+    };
+    let printed = "the data are recorded\ndecoded orientation: 0.17 degrees\n\
+        true orientation: 139.00 degrees\nmean squared error: 42949.15\n\
+        iteration 10/50 | loss: 12219.761\niteration 20/50 | loss: 1672.735\n\
+        iteration 30/50 | loss: 548.096\niteration 40/50 | loss: 235.619\n";
+    let said = compare(printed);
+    let verdicts: Vec<&str> = said
+        .lines()
+        .map(|line| line.rsplit_once(": ").unwrap().1)
+        .collect();
+    let expected = [
+        "matches",
+        "matches",
+        "DIFFERS, got 42949.15",
+        "matches",
+        "DIFFERS, got 1672.735",
+        "matches",
+        "matches",
+        "nothing was printed",
+    ];
+    assert_eq!(verdicts, expected, "{said}");
+    assert_eq!(compare("the data are simulated, seed 1\n").trim(), "");
 }
 
 #[test]
