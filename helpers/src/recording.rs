@@ -124,14 +124,19 @@ fn average_over_bins<T: Copy + Into<f64> + Sync>(
     let mut resp_binned = vec![0.0; bins.len() * n_neurons];
     let rows = resp_binned.par_chunks_mut(n_neurons).zip(&bins);
     rows.for_each(|(row, bin)| {
-        let mut sums = vec![0.0; n_neurons];
-        for &i in bin {
-            for (sum, &x) in sums.iter_mut().zip(&resp[i * n_neurons..]) {
-                *sum += x.into();
+        // Some neurons at a time, whose sums stay in the cache.
+        const NEURONS: usize = 1024;
+        for (k, part) in row.chunks_mut(NEURONS).enumerate() {
+            let mut sums = [0.0; NEURONS];
+            for &i in bin {
+                let resp = &resp[i * n_neurons + k * NEURONS..][..part.len()];
+                for (sum, &x) in sums.iter_mut().zip(resp) {
+                    *sum += x.into();
+                }
             }
-        }
-        for (mean, sum) in row.iter_mut().zip(sums) {
-            *mean = (sum / bin.len() as f64) as f32;
+            for (mean, sum) in part.iter_mut().zip(sums) {
+                *mean = (sum / bin.len() as f64) as f32;
+            }
         }
     });
     (resp_binned, stimuli_binned)

@@ -148,31 +148,39 @@ impl Numbers {
     pub fn into_f32(self) -> Vec<f32> {
         match self {
             Self::F32(values) => values,
-            Self::F64(values) => values.into_par_iter().map(|x| x as f32).collect(),
+            Self::F64(values) => values
+                .par_chunks(PART)
+                .flat_map_iter(|part| part.iter().map(|&x| x as f32))
+                .collect(),
         }
     }
 
     pub fn into_f64(self) -> Vec<f64> {
         match self {
-            Self::F32(values) => values.into_par_iter().map(f64::from).collect(),
+            Self::F32(values) => values.into_iter().map(f64::from).collect(),
             Self::F64(values) => values,
         }
     }
 
     /// The first number that no finite f32 can stand for, and where it is.
     fn first_beyond_f32(&self) -> Option<(usize, f64)> {
-        let odd = |x: f64| !(x as f32).is_finite();
         match self {
-            Self::F32(values) => values
-                .par_iter()
-                .position_first(|&x| !x.is_finite())
-                .map(|i| (i, f64::from(values[i]))),
-            Self::F64(values) => values
-                .par_iter()
-                .position_first(|&x| odd(x))
-                .map(|i| (i, values[i])),
+            Self::F32(values) => first(values, |x| !x.is_finite()).map(|(i, x)| (i, f64::from(x))),
+            Self::F64(values) => first(values, |x| !(x as f32).is_finite()),
         }
     }
+}
+
+/// Numbers that a thread takes at a time.
+const PART: usize = 1 << 15;
+
+/// The first value that is odd. As a rule there is none, so each part is gone through to its end,
+/// which processors do for many numbers at once.
+fn first<T: Copy + Sync>(values: &[T], odd: impl Fn(T) -> bool + Sync) -> Option<(usize, T)> {
+    let some = |part: &[T]| part.iter().fold(false, |some, &x| some | odd(x));
+    let part = values.par_chunks(PART).position_first(some)?;
+    let i = (part * PART..values.len()).find(|&i| odd(values[i]))?;
+    Some((i, values[i]))
 }
 
 /// The numbers that bytes stand for, `SIZE` bytes each. Of a matrix that is stored column by column
@@ -182,25 +190,28 @@ fn decode<T: Copy + Default + Send + Sync, const SIZE: usize>(
     number: impl Fn([u8; SIZE]) -> T + Sync,
     columns: usize,
 ) -> Vec<T> {
-    const PART: usize = 1 << 15; // numbers that a thread takes at a time
     let (items, _) = bytes.as_chunks::<SIZE>();
-    let n_rows = items.len() / columns.max(1);
-    let mut values = vec![T::default(); items.len()];
     if columns == 1 {
-        let parts = values.par_chunks_mut(PART).zip(items.par_chunks(PART));
-        parts.for_each(|(values, items)| {
-            for (value, item) in values.iter_mut().zip(items) {
-                *value = number(*item);
+        let mut values = Vec::with_capacity(items.len());
+        let places = &mut values.spare_capacity_mut()[..items.len()];
+        let parts = places.par_chunks_mut(PART).zip(items.par_chunks(PART));
+        parts.for_each(|(places, items)| {
+            for (place, item) in places.iter_mut().zip(items) {
+                place.write(number(*item));
             }
         });
-    } else if columns > 0 {
-        let rows = values.par_chunks_mut(columns).enumerate();
-        rows.for_each(|(i, row)| {
-            for (j, value) in row.iter_mut().enumerate() {
-                *value = number(items[j * n_rows + i]);
-            }
-        });
+        // SAFETY: the loop has written to each of these places.
+        unsafe { values.set_len(items.len()) };
+        return values;
     }
+    let mut values = vec![T::default(); items.len()];
+    let n_rows = items.len() / columns.max(1);
+    let rows = values.par_chunks_mut(columns.max(1)).enumerate();
+    rows.for_each(|(i, row)| {
+        for (j, value) in row.iter_mut().enumerate() {
+            *value = number(items[j * n_rows + i]);
+        }
+    });
     values
 }
 
