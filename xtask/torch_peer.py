@@ -25,15 +25,16 @@ class DeepNetReLU(nn.Module):
         return self.out_layer(torch.relu(self.in_layer(r)))
 
 
-def load(path, bin_width=1):
+def average_over_bins(resp, stimuli, bin_width):
+    bins = np.digitize(stimuli, np.arange(0, 360 + bin_width, bin_width))
+    stimuli = np.array([stimuli[bins == i].mean() for i in np.unique(bins)])
+    return np.array([resp[bins == i, :].mean(0) for i in np.unique(bins)]), stimuli
+
+
+def load(path):
     file = np.load(path)
-    resp, stimuli = file["resp"], file["stimuli"]
-    if bin_width > 1:
-        bins = np.digitize(stimuli, np.arange(0, 360 + bin_width, bin_width))
-        stimuli = np.array([stimuli[bins == i].mean() for i in np.unique(bins)])
-        resp = np.array([resp[bins == i, :].mean(0) for i in np.unique(bins)])
     to_tensor = lambda x: torch.tensor(x, dtype=torch.float32)
-    return to_tensor(resp), to_tensor(stimuli).unsqueeze(1)
+    return to_tensor(file["resp"]), to_tensor(file["stimuli"]).unsqueeze(1)
 
 
 def split(resp, stimuli):
@@ -111,6 +112,7 @@ def serve():
         work, *args = line.split()
         if work == "data":
             data["all"] = load(args[0])
+            data["arrays"] = [np.load(args[0])[name] for name in ("resp", "stimuli")]
             data["x"], data["y"], _, _ = split(*data["all"])
         net = seeded(int(args[0]), data["x"]) if work == "train" else None
         start = time.perf_counter()
@@ -119,7 +121,7 @@ def serve():
         elif work == "load":
             load(args[0])
         elif work == "bin":
-            load(args[0], 10)
+            average_over_bins(*data["arrays"], 10)
         elif work == "figure":
             figure(*data["all"])
         print(time.perf_counter() - start, flush=True)

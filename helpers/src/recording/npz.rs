@@ -148,10 +148,7 @@ impl Numbers {
     pub fn into_f32(self) -> Vec<f32> {
         match self {
             Self::F32(values) => values,
-            Self::F64(values) => values
-                .par_chunks(PART)
-                .flat_map_iter(|part| part.iter().map(|&x| x as f32))
-                .collect(),
+            Self::F64(values) => converted(&values, |x| x as f32),
         }
     }
 
@@ -192,17 +189,7 @@ fn decode<T: Copy + Default + Send + Sync, const SIZE: usize>(
 ) -> Vec<T> {
     let (items, _) = bytes.as_chunks::<SIZE>();
     if columns == 1 {
-        let mut values = Vec::with_capacity(items.len());
-        let places = &mut values.spare_capacity_mut()[..items.len()];
-        let parts = places.par_chunks_mut(PART).zip(items.par_chunks(PART));
-        parts.for_each(|(places, items)| {
-            for (place, item) in places.iter_mut().zip(items) {
-                place.write(number(*item));
-            }
-        });
-        // SAFETY: the loop has written to each of these places.
-        unsafe { values.set_len(items.len()) };
-        return values;
+        return converted(items, number);
     }
     let mut values = vec![T::default(); items.len()];
     let n_rows = items.len() / columns.max(1);
@@ -212,6 +199,21 @@ fn decode<T: Copy + Default + Send + Sync, const SIZE: usize>(
             *value = number(items[j * n_rows + i]);
         }
     });
+    values
+}
+
+/// All of the items, each converted, in parallel.
+fn converted<A: Copy + Sync, B: Send>(items: &[A], convert: impl Fn(A) -> B + Sync) -> Vec<B> {
+    let mut values = Vec::with_capacity(items.len());
+    let places = &mut values.spare_capacity_mut()[..items.len()];
+    let parts = places.par_chunks_mut(PART).zip(items.par_chunks(PART));
+    parts.for_each(|(places, items)| {
+        for (place, item) in places.iter_mut().zip(items) {
+            place.write(convert(*item));
+        }
+    });
+    // SAFETY: the loop has written to each of these places.
+    unsafe { values.set_len(items.len()) };
     values
 }
 
