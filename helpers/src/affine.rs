@@ -53,7 +53,7 @@ fn product(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     let n_outputs = w.dim(0)?;
     let mut y = vec![0.0; n_stimuli * n_outputs];
     let of_a_thread = n_stimuli.div_ceil(rayon::current_num_threads());
-    let of_a_thread = of_a_thread.next_multiple_of(STIMULI);
+    let of_a_thread = of_a_thread.next_multiple_of(STIMULI).max(STIMULI);
     with_numbers([x, w], |[x, w]| {
         x.par_chunks(of_a_thread * n_inputs)
             .zip(y.par_chunks_mut(of_a_thread * n_outputs))

@@ -71,6 +71,13 @@ fn data_get_no_gradient() {
 }
 
 #[test]
+fn no_stimuli_give_no_output() {
+    let layer = Linear::new(&mut TorchRng::manual_seed(1), 3, 2).unwrap();
+    let x = Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap();
+    assert_eq!(layer.forward(&x).unwrap().dims(), [0, 2]);
+}
+
+#[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let compute = || {
         let mut rng = TorchRng::manual_seed(1);
