@@ -18,8 +18,8 @@
 //!
 //! `dL/dw = gᵀ x`, `dL/db = sum of g over stimuli`, `dL/dx = g w`.
 //!
-//! Every sum is added up in an order that depends on the shapes alone, so results are the same with
-//! any number of threads.
+//! Every sum here is added up in an order that depends on the shapes and the processor alone, so its
+//! result is the same with any number of threads.
 
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
 use pulp::{Arch, Simd, WithSimd};
