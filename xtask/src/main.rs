@@ -21,7 +21,7 @@ usage: cargo xtask COMMAND
   doctor             print what is installed, what is prepared, and what is wrong
   add CRATE[@VERSION]  let notebooks use a further crate with :dep
   bench kernel       measure how fast kernels start and run, and what memory they take
-  bench parity       run the tutorial in PyTorch, too, and compare all numbers (3.5 GB to install)
+  bench parity       run the tutorial in PyTorch, too, and compare all numbers (installs 5.5 GB)
   bench speed        measure the tutorial's parts beside PyTorch, NumPy and matplotlib";
 
 /// What `run` runs when it is told nothing.
