@@ -5,7 +5,7 @@
 //! | [`rng`] | the random numbers of PyTorch and NumPy, value for value |
 //! | [`recording`] | the neural recording: download, simulation, reading, splitting |
 //! | [`net`] | [`Linear`], [`DeepNet`], [`DeepNetReLU`] |
-//! | [`train()`] | full-batch gradient descent |
+//! | [`train()`], [`SGD`] | full-batch gradient descent |
 //! | [`plots`] | the figures |
 //! | [`session`] | readable errors and feedback in a notebook |
 //!
@@ -21,10 +21,11 @@ pub mod plots;
 pub mod recording;
 pub mod rng;
 pub mod session;
+mod sgd;
 mod train;
 
 pub use candle_core::{self, D, DType, Device, Error, IndexOp, Module, Result, Tensor, Var};
-pub use candle_nn::{self, Optimizer, SGD, loss};
+pub use candle_nn::{self, Optimizer, loss};
 pub use net::{DeepNet, DeepNetReLU, Linear, Network};
 pub use plots::{
     Figure, plot_data_matrix, plot_gradient_descent, plot_network, plot_recording, plot_train_loss,
@@ -35,4 +36,5 @@ pub use recording::{
 };
 pub use rng::{NumpyRng, TorchRng};
 pub use session::{feedback, setup};
+pub use sgd::SGD;
 pub use train::train;

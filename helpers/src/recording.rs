@@ -72,11 +72,12 @@ pub fn load_data(path: impl AsRef<Path>, bin_width: impl Into<f64>) -> Result<(T
         ));
     }
     let mut npz = Npz::open("load_data", path)?;
-    let (stimuli, shape) = npz.array("stimuli")?;
+    let binned = bin_width > 1.0;
+    let (stimuli, shape) = npz.array("stimuli", !binned)?;
     let [n_stimuli] = shape[..] else {
         return npz.wrong_shape("stimuli", "(n_stimuli,)", &shape);
     };
-    let (resp, shape) = npz.array("resp")?;
+    let (resp, shape) = npz.array("resp", !binned)?;
     let [n_rows, n_neurons] = shape[..] else {
         return npz.wrong_shape("resp", "(n_stimuli, n_neurons)", &shape);
     };
@@ -85,7 +86,7 @@ pub fn load_data(path: impl AsRef<Path>, bin_width: impl Into<f64>) -> Result<(T
         return npz.wrong_shape("resp", &expected, &shape);
     }
 
-    let (resp, stimuli) = if bin_width > 1.0 {
+    let (resp, stimuli) = if binned {
         let stimuli = stimuli.into_f64();
         match resp {
             Numbers::F32(resp) => average_over_bins(&resp, &stimuli, bin_width),

@@ -8,6 +8,7 @@ use npyz::{NpyFile, Order, WriterBuilder};
 use rayon::prelude::*;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
+use zune_inflate::{DeflateDecoder, DeflateOptions};
 
 use super::{fail, whole};
 use crate::Result;
@@ -57,8 +58,9 @@ impl Npz {
         }
     }
 
-    /// The numbers of an array, in C order, and its shape.
-    pub fn array(&mut self, name: &str) -> Result<(Numbers, Vec<usize>)> {
+    /// The numbers of an array, in C order, and its shape. Where `as_f32` is set, stored f64 come as
+    /// f32, without a vector of f64 on the way.
+    pub fn array(&mut self, name: &str, as_f32: bool) -> Result<(Numbers, Vec<usize>)> {
         let Some(bytes) = self.member(name)? else {
             let names: Vec<_> = self.zip.file_names().map(str::to_owned).collect();
             let got = format!("only {}", names.join(", "));
@@ -95,10 +97,19 @@ impl Npz {
         let numbers = match (item_size, swapped) {
             (4, false) => Numbers::F32(decode(data, f32::from_le_bytes, columns)),
             (4, true) => Numbers::F32(decode(data, f32::from_be_bytes, columns)),
+            (_, false) if as_f32 => {
+                Numbers::F32(decode(data, |x| f64::from_le_bytes(x) as f32, columns))
+            }
+            (_, true) if as_f32 => {
+                Numbers::F32(decode(data, |x| f64::from_be_bytes(x) as f32, columns))
+            }
             (_, false) => Numbers::F64(decode(data, f64::from_le_bytes, columns)),
             (_, true) => Numbers::F64(decode(data, f64::from_be_bytes, columns)),
         };
         if let Some((i, value)) = numbers.first_beyond_f32() {
+            if as_f32 && item_size == 8 {
+                return self.array(name, false); // to name the number as it is stored
+            }
             let got = format!("{value} at position {i}");
             return self.broken(name, "finite numbers of f32's range", &got);
         }
@@ -123,18 +134,37 @@ impl Npz {
         let Some(index) = self.zip.index_for_name(&format!("{name}.npy")) else {
             return Ok(None);
         };
-        let read = |zip: &mut ZipArchive<_>| -> io::Result<Vec<u8>> {
-            let mut entry = zip.by_index(index)?;
-            // What it says of its size is believed as far as the packed size allows.
-            let possible = entry.compressed_size().saturating_mul(1100);
-            let mut bytes = Vec::with_capacity(entry.size().min(possible) as usize);
-            entry.read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        match read(&mut self.zip) {
+        match unpack(&mut self.zip, index) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(why) => self.broken(name, "a whole member", &line(&why)),
         }
+    }
+}
+
+/// The bytes of a member, checked against the archive's checksum.
+fn unpack(zip: &mut ZipArchive<BufReader<File>>, index: usize) -> io::Result<Vec<u8>> {
+    let mut entry = zip.by_index_raw(index)?;
+    let (compression, size, crc) = (entry.compression(), entry.size(), entry.crc32());
+    // What it says of its size is believed as far as the packed size allows.
+    let size = size.min(entry.compressed_size().saturating_mul(1100)) as usize;
+    let mut bytes = Vec::with_capacity(entry.compressed_size().min(1 << 30) as usize);
+    entry.read_to_end(&mut bytes)?;
+    let bytes = match compression {
+        CompressionMethod::Stored => bytes,
+        CompressionMethod::Deflated => {
+            let options = DeflateOptions::default()
+                .set_size_hint(size)
+                .set_limit(size);
+            let unpacked = DeflateDecoder::new_with_options(&bytes, options).decode_deflate();
+            unpacked.map_err(|why| io::Error::other(format!("{:?}", why.error)))?
+        }
+        other => return Err(io::Error::other(format!("compressed by {other}"))),
+    };
+    match crc32fast::hash(&bytes) {
+        got if got == crc => Ok(bytes),
+        got => Err(io::Error::other(format!(
+            "checksum {got:08x} where {crc:08x} is noted"
+        ))),
     }
 }
 

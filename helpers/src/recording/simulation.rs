@@ -14,11 +14,13 @@
 //! between neighbouring orientations resemble what is known of the recording, and so does the
 //! training of the tutorial's network.
 
+use std::f64::consts::TAU;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rand_distr::{Distribution, Exp1, StandardNormal};
 use rand_mt::Mt;
+use rayon::prelude::*;
 
 use super::download::Part;
 use super::npz::write_simulated;
@@ -58,48 +60,80 @@ pub fn simulate_recording(seed: u32) -> Result<PathBuf> {
     }
 }
 
+/// Neurons that a thread takes at a time.
+const BLOCK: usize = 64;
+
 /// The responses, `(n_stimuli, n_neurons)` in C order.
 fn responses(seed: u32) -> Vec<f32> {
+    // All random numbers come from one generator, one neuron after another. What takes longer is
+    // what is computed from them, and that goes on meanwhile on the other processors.
     let mut rng = Mt::new(seed);
+    let blocks = (0..N_NEURONS).step_by(BLOCK).map(|first| {
+        let neurons = first..N_NEURONS.min(first + BLOCK);
+        (first, neurons.map(|_| Neuron::draw(&mut rng)).collect())
+    });
+    let mut blocks: Vec<(usize, Vec<[f32; N_STIMULI]>)> = blocks
+        .par_bridge()
+        .map(|(first, neurons): (_, Vec<Neuron>)| {
+            (first, neurons.iter().map(Neuron::responses).collect())
+        })
+        .collect();
+    blocks.sort_unstable_by_key(|&(first, _)| first);
+
     let mut resp = vec![0.0; N_STIMULI * N_NEURONS];
-    for i in 0..N_NEURONS {
-        let tuning = tuning_curve(&mut rng);
-        for (ori, (signal, noise_sd)) in tuning.into_iter().enumerate() {
-            let noise: f64 = StandardNormal.sample(&mut rng);
-            resp[ori * N_NEURONS + i] = (signal + noise_sd * noise) as f32;
+    let rows = resp.par_chunks_mut(N_NEURONS).enumerate();
+    rows.for_each(|(ori, row)| {
+        let responses = blocks.iter().flat_map(|(_, block)| block);
+        for (value, responses) in row.iter_mut().zip(responses) {
+            *value = responses[ori];
         }
-    }
+    });
     resp
 }
 
-/// Mean and standard deviation of one neuron's response to each orientation.
-fn tuning_curve(rng: &mut Mt) -> Vec<(f64, f64)> {
-    let mut normal = || -> f64 { StandardNormal.sample(rng) };
-    let height = (0.65 * (0.85 * normal()).exp()).min(3.5);
-    let width = (11.0 * (0.38 * normal()).exp())
-        .clamp(5.0, 35.0)
-        .to_radians();
-    let exponential: f64 = Exp1.sample(rng);
-    let rho = (0.24 * exponential).min(1.0);
-    let pref = f64::from(rng.next_u32()) / f64::from(u32::MAX) * std::f64::consts::TAU;
+/// What is drawn for one neuron.
+struct Neuron {
+    height: f64,
+    width: f64, // radians
+    rho: f64,
+    pref: f64, // radians
+    noise: [f64; N_STIMULI],
+}
 
-    let bump = |cos: f64| ((cos - 1.0) / width.powi(2)).exp();
-    let curve: Vec<f64> = (0..N_STIMULI)
-        .map(|ori| (ori as f64).to_radians() - pref)
-        .map(|x| height * (bump(x.cos()) + rho * bump(-x.cos()) + 0.03 * x.cos()))
-        .collect();
-    let mean = curve.iter().sum::<f64>() / N_STIMULI as f64;
-    let lowest = curve.iter().copied().fold(f64::INFINITY, f64::min);
-    let signal_variance = curve.iter().map(|f| (f - mean).powi(2)).sum::<f64>() / N_STIMULI as f64;
+impl Neuron {
+    fn draw(rng: &mut Mt) -> Self {
+        let mut normal = || -> f64 { StandardNormal.sample(rng) };
+        let height = (0.65 * (0.85 * normal()).exp()).min(3.5);
+        let width = (11.0 * (0.38 * normal()).exp()).clamp(5.0, 35.0);
+        let exponential: f64 = Exp1.sample(rng);
+        Self {
+            height,
+            width: width.to_radians(),
+            rho: (0.24 * exponential).min(1.0),
+            pref: f64::from(rng.next_u32()) / f64::from(u32::MAX) * TAU,
+            noise: std::array::from_fn(|_| StandardNormal.sample(rng)),
+        }
+    }
 
-    let noise_variance = 0.72 * (1.0 - signal_variance).max(0.15) / N_TRIALS;
-    let tuned = (signal_variance.sqrt() / 0.5).min(1.0); // 0: even noise, 1: noise follows f
-    curve
-        .into_iter()
-        .map(|f| {
-            let following = 0.05 + 0.95 * (f - lowest) / (mean - lowest);
+    /// The response to each orientation.
+    fn responses(&self) -> [f32; N_STIMULI] {
+        let bump = |cos: f64| ((cos - 1.0) / self.width.powi(2)).exp();
+        let curve: [f64; N_STIMULI] = std::array::from_fn(|ori| {
+            let cos = ((ori as f64).to_radians() - self.pref).cos();
+            self.height * (bump(cos) + self.rho * bump(-cos) + 0.03 * cos)
+        });
+        let mean = curve.iter().sum::<f64>() / N_STIMULI as f64;
+        let lowest = curve.iter().copied().fold(f64::INFINITY, f64::min);
+        let squares = curve.iter().map(|f| (f - mean).powi(2));
+        let signal_variance = squares.sum::<f64>() / N_STIMULI as f64;
+
+        let noise_variance = 0.72 * (1.0 - signal_variance).max(0.15) / N_TRIALS;
+        let tuned = (signal_variance.sqrt() / 0.5).min(1.0); // 0: even noise, 1: it follows f
+        std::array::from_fn(|ori| {
+            let following = 0.05 + 0.95 * (curve[ori] - lowest) / (mean - lowest);
             let share = 1.0 - tuned + tuned * following;
-            (f - mean, (noise_variance * share).sqrt())
+            let noise_sd = (noise_variance * share).sqrt();
+            (curve[ori] - mean + noise_sd * self.noise[ori]) as f32
         })
-        .collect()
+    }
 }
