@@ -6,6 +6,7 @@
 //! | [`recording`] | the neural recording: download, simulation, reading, splitting |
 //! | [`net`] | [`Linear`], [`DeepNet`], [`DeepNetReLU`] |
 //! | [`train()`], [`SGD`] | full-batch gradient descent |
+//! | [`checks`] | verdicts on the exercises |
 //! | [`plots`] | the figures |
 //! | [`session`] | readable errors and feedback in a notebook |
 //!
@@ -16,6 +17,7 @@
 //! that number.
 
 mod affine;
+pub mod checks;
 pub mod net;
 pub mod plots;
 pub mod recording;
@@ -26,6 +28,7 @@ mod train;
 
 pub use candle_core::{self, D, DType, Device, Error, IndexOp, Module, Result, Tensor, Var};
 pub use candle_nn::{self, Optimizer, loss};
+pub use checks::{check_exercise_2_2, check_exercise_3_2};
 pub use net::{DeepNet, DeepNetReLU, Linear, Network};
 pub use plots::{
     Figure, plot_data_matrix, plot_gradient_descent, plot_network, plot_recording, plot_train_loss,
@@ -37,4 +40,4 @@ pub use recording::{
 pub use rng::{NumpyRng, TorchRng};
 pub use session::{feedback, setup};
 pub use sgd::SGD;
-pub use train::train;
+pub use train::{report_loss, train};

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::{Device, Error, NumpyRng, Result, Tensor, TorchRng};
 pub use download::fetch_recording;
-use npz::{Npz, Numbers};
+use npz::{Array, Npz};
 pub use simulation::simulate_recording;
 
 /// Where the numbers in a file come from.
@@ -72,28 +72,22 @@ pub fn load_data(path: impl AsRef<Path>, bin_width: impl Into<f64>) -> Result<(T
         ));
     }
     let mut npz = Npz::open("load_data", path)?;
-    let binned = bin_width > 1.0;
-    let (stimuli, shape) = npz.array("stimuli", !binned)?;
-    let [n_stimuli] = shape[..] else {
-        return npz.wrong_shape("stimuli", "(n_stimuli,)", &shape);
+    let (stimuli, resp) = (npz.array("stimuli")?, npz.array("resp")?);
+    let [n_stimuli] = stimuli.shape[..] else {
+        return npz.wrong_shape("stimuli", "(n_stimuli,)", &stimuli.shape);
     };
-    let (resp, shape) = npz.array("resp", !binned)?;
-    let [n_rows, n_neurons] = shape[..] else {
-        return npz.wrong_shape("resp", "(n_stimuli, n_neurons)", &shape);
+    let [n_rows, n_neurons] = resp.shape[..] else {
+        return npz.wrong_shape("resp", "(n_stimuli, n_neurons)", &resp.shape);
     };
     if n_rows != n_stimuli || n_stimuli == 0 || n_neurons == 0 {
         let expected = format!("({n_stimuli}, n_neurons), a row for each entry of stimuli,");
-        return npz.wrong_shape("resp", &expected, &shape);
+        return npz.wrong_shape("resp", &expected, &resp.shape);
     }
 
-    let (resp, stimuli) = if binned {
-        let stimuli = stimuli.into_f64();
-        match resp {
-            Numbers::F32(resp) => average_over_bins(&resp, &stimuli, bin_width),
-            Numbers::F64(resp) => average_over_bins(&resp, &stimuli, bin_width),
-        }
+    let (resp, stimuli) = if bin_width > 1.0 {
+        average_over_bins(&npz, &resp, &npz.numbers(&stimuli)?, bin_width)?
     } else {
-        (resp.into_f32(), stimuli.into_f32())
+        (npz.numbers(&resp)?, npz.numbers(&stimuli)?)
     };
     let n_stimuli = stimuli.len();
     Ok((
@@ -103,27 +97,45 @@ pub fn load_data(path: impl AsRef<Path>, bin_width: impl Into<f64>) -> Result<(T
 }
 
 /// The mean response and the mean orientation of each bin that has a stimulus in it.
-fn average_over_bins<T: Copy + Into<f64> + Sync>(
-    resp: &[T],
+fn average_over_bins(
+    npz: &Npz,
+    resp: &Array,
     stimuli: &[f64],
     bin_width: f64,
-) -> (Vec<f32>, Vec<f32>) {
-    let n_neurons = resp.len() / stimuli.len();
+) -> Result<(Vec<f32>, Vec<f32>)> {
     let n_edges = ((360.0 + bin_width) / bin_width).ceil() as usize;
     let edges: Vec<f64> = (0..n_edges).map(|i| i as f64 * bin_width).collect();
-    let bin_of = |ori: &f64| edges.partition_point(|edge| edge <= ori);
-
     let mut bins: Vec<Vec<usize>> = vec![Vec::new(); n_edges + 1];
     for (i, ori) in stimuli.iter().enumerate() {
-        bins[bin_of(ori)].push(i);
+        bins[edges.partition_point(|edge| edge <= ori)].push(i);
     }
     bins.retain(|bin| !bin.is_empty());
-    let mean = |bin: &[usize], value: &dyn Fn(usize) -> f64| {
-        (bin.iter().map(|&i| value(i)).sum::<f64>() / bin.len() as f64) as f32
+    let mean_orientation =
+        |bin: &Vec<usize>| (bin.iter().map(|&i| stimuli[i]).sum::<f64>() / bin.len() as f64) as f32;
+
+    // As a rule the bytes of the file are summed up as they are, without a matrix in between.
+    let means = if let Some(items) = resp.plain::<4>() {
+        means_of_rows(items, &bins, |x| f32::from_le_bytes(x).into())
+    } else if let Some(items) = resp.plain::<8>() {
+        means_of_rows(items, &bins, f64::from_le_bytes)
+    } else {
+        means_of_rows(&npz.numbers::<f64>(resp)?, &bins, |x| x)
     };
-    let stimuli_binned = bins.iter().map(|bin| mean(bin, &|i| stimuli[i])).collect();
-    let mut resp_binned = vec![0.0; bins.len() * n_neurons];
-    let rows = resp_binned.par_chunks_mut(n_neurons).zip(&bins);
+    if !means.iter().all(|mean| mean.is_finite()) {
+        npz.numbers::<f32>(resp)?; // says which number it is
+    }
+    Ok((means, bins.iter().map(mean_orientation).collect()))
+}
+
+/// The mean of some rows each, `(bins.len(), n_neurons)`.
+fn means_of_rows<T: Copy + Sync>(
+    resp: &[T],
+    bins: &[Vec<usize>],
+    value: impl Fn(T) -> f64 + Sync,
+) -> Vec<f32> {
+    let n_neurons = resp.len() / bins.iter().map(Vec::len).sum::<usize>();
+    let mut means = vec![0.0; bins.len() * n_neurons];
+    let rows = means.par_chunks_mut(n_neurons).zip(bins);
     rows.for_each(|(row, bin)| {
         // Some neurons at a time, whose sums stay in the cache.
         const NEURONS: usize = 1024;
@@ -132,7 +144,7 @@ fn average_over_bins<T: Copy + Into<f64> + Sync>(
             for &i in bin {
                 let resp = &resp[i * n_neurons + k * NEURONS..][..part.len()];
                 for (sum, &x) in sums.iter_mut().zip(resp) {
-                    *sum += x.into();
+                    *sum += value(x);
                 }
             }
             for (mean, sum) in part.iter_mut().zip(sums) {
@@ -140,7 +152,7 @@ fn average_over_bins<T: Copy + Into<f64> + Sync>(
             }
         }
     });
-    (resp_binned, stimuli_binned)
+    means
 }
 
 /// Draws `n_stim` stimuli with replacement, as the original does with `numpy.random.choice`.

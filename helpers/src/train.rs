@@ -1,3 +1,5 @@
+use std::cell::Cell;
+
 use crate::{Network, Optimizer, Result, SGD, Tensor};
 
 /// Full-batch gradient descent: each epoch evaluates the loss on all of the training data and
@@ -5,8 +7,7 @@ use crate::{Network, Optimizer, Result, SGD, Tensor};
 ///
 /// `train_data` is `(n_stimuli, n_neurons)`, `train_labels` `(n_stimuli, 1)` in degrees. `loss_fn`
 /// is anything like [`candle_nn::loss::mse`]. Returns the loss of each epoch, taken before that
-/// epoch's update, and prints it every `n_epochs / 5`
-/// epochs.
+/// epoch's update, and prints it as [`report_loss`] does.
 ///
 /// # Errors
 /// If shapes do not fit each other.
@@ -32,7 +33,6 @@ pub fn train(
 ) -> Result<Vec<f32>> {
     let mut optimizer = SGD::new(net.vars(), learning_rate)?;
     let mut train_loss = Vec::with_capacity(n_epochs);
-    let report_every = (n_epochs / 5).max(1);
 
     for i in 1..=n_epochs {
         let out = net.forward(train_data)?; // (n_stimuli, 1)
@@ -42,9 +42,31 @@ pub fn train(
 
         let loss = loss.to_scalar::<f32>()?;
         train_loss.push(loss);
-        if i % report_every == 0 {
-            println!("iteration {i}/{n_epochs} | loss: {loss:.3}");
-        }
+        report_loss(i, n_epochs, loss);
     }
     Ok(train_loss)
+}
+
+/// Prints the loss of epoch `i`, counted from 1, if it is one of some five among `n_epochs`.
+pub fn report_loss(i: usize, n_epochs: usize, loss: f32) {
+    if !QUIET.get() && i.is_multiple_of((n_epochs / 5).max(1)) {
+        println!("iteration {i}/{n_epochs} | loss: {loss:.3}");
+    }
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a training of which nothing is to be printed.
+pub(crate) fn quietly<T>(training: impl FnOnce() -> T) -> T {
+    struct Loud; // also after a panic
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            QUIET.set(false);
+        }
+    }
+    QUIET.set(true);
+    let _loud = Loud;
+    training()
 }

@@ -58,9 +58,8 @@ impl Npz {
         }
     }
 
-    /// The numbers of an array, in C order, and its shape. Where `as_f32` is set, stored f64 come as
-    /// f32, without a vector of f64 on the way.
-    pub fn array(&mut self, name: &str, as_f32: bool) -> Result<(Numbers, Vec<usize>)> {
+    /// An array as it is stored. Its numbers are not looked at yet.
+    pub fn array(&mut self, name: &'static str) -> Result<Array> {
         let Some(bytes) = self.member(name)? else {
             let names: Vec<_> = self.zip.file_names().map(str::to_owned).collect();
             let got = format!("only {}", names.join(", "));
@@ -84,36 +83,44 @@ impl Npz {
         };
 
         // Held against the file before any memory is asked for: a header can claim anything.
-        let data = &bytes[reader.position() as usize..];
+        let start = reader.position() as usize;
         let n_values = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        if n_values.and_then(|n| n.checked_mul(item_size)) != Some(data.len()) {
+        if n_values.and_then(|n| n.checked_mul(item_size)) != Some(bytes.len() - start) {
             let expected = format!("{shape:?} values of {item_size} bytes, as its header says");
-            return self.broken(name, &expected, &format!("{} bytes", data.len()));
+            return self.broken(name, &expected, &format!("{} bytes", bytes.len() - start));
         }
         let columns = match (order, &shape[..]) {
             (Order::Fortran, &[_, n_columns]) => n_columns,
             _ => 1, // the order is the same
         };
-        let numbers = match (item_size, swapped) {
-            (4, false) => Numbers::F32(decode(data, f32::from_le_bytes, columns)),
-            (4, true) => Numbers::F32(decode(data, f32::from_be_bytes, columns)),
-            (_, false) if as_f32 => {
-                Numbers::F32(decode(data, |x| f64::from_le_bytes(x) as f32, columns))
-            }
-            (_, true) if as_f32 => {
-                Numbers::F32(decode(data, |x| f64::from_be_bytes(x) as f32, columns))
-            }
-            (_, false) => Numbers::F64(decode(data, f64::from_le_bytes, columns)),
-            (_, true) => Numbers::F64(decode(data, f64::from_be_bytes, columns)),
+        Ok(Array {
+            name,
+            shape,
+            bytes,
+            start,
+            item_size,
+            swapped,
+            columns,
+        })
+    }
+
+    /// The numbers of an array in C order, as f32 or f64, which must be finite as f32.
+    pub fn numbers<T: Number>(&self, array: &Array) -> Result<Vec<T>> {
+        let data = &array.bytes[array.start..];
+        let columns = array.columns;
+        let values = match (array.item_size, array.swapped) {
+            (4, false) => decode(data, |x| T::from_f32(f32::from_le_bytes(x)), columns),
+            (4, true) => decode(data, |x| T::from_f32(f32::from_be_bytes(x)), columns),
+            (_, false) => decode(data, |x| T::from_f64(f64::from_le_bytes(x)), columns),
+            (_, true) => decode(data, |x| T::from_f64(f64::from_be_bytes(x)), columns),
         };
-        if let Some((i, value)) = numbers.first_beyond_f32() {
-            if as_f32 && item_size == 8 {
-                return self.array(name, false); // to name the number as it is stored
+        match first(&values, |x| !x.into_f32().is_finite()) {
+            None => Ok(values),
+            Some((i, value)) => {
+                let got = format!("{value} at position {i}");
+                self.broken(array.name, "finite numbers of f32's range", &got)
             }
-            let got = format!("{value} at position {i}");
-            return self.broken(name, "finite numbers of f32's range", &got);
         }
-        Ok((numbers, shape))
     }
 
     pub fn wrong_shape<T>(&self, name: &str, expected: &str, got: &[usize]) -> Result<T> {
@@ -168,33 +175,53 @@ fn unpack(zip: &mut ZipArchive<BufReader<File>>, index: usize) -> io::Result<Vec
     }
 }
 
-/// The numbers of an array, as the file has them.
-pub enum Numbers {
-    F32(Vec<f32>),
-    F64(Vec<f64>),
+/// An array of f32 or f64 as it is stored.
+pub struct Array {
+    name: &'static str,
+    pub shape: Vec<usize>,
+    bytes: Vec<u8>,
+    start: usize, // of the numbers among the bytes
+    item_size: usize,
+    swapped: bool,  // stored with the most significant byte first
+    columns: usize, // of a matrix stored column by column, else 1
 }
 
-impl Numbers {
-    pub fn into_f32(self) -> Vec<f32> {
-        match self {
-            Self::F32(values) => values,
-            Self::F64(values) => converted(&values, |x| x as f32),
-        }
+impl Array {
+    /// The numbers as bytes, if they are stored in C order and little endian, `SIZE` bytes each.
+    pub fn plain<const SIZE: usize>(&self) -> Option<&[[u8; SIZE]]> {
+        let plain = self.item_size == SIZE && !self.swapped && self.columns == 1;
+        plain.then(|| self.bytes[self.start..].as_chunks().0)
     }
+}
 
-    pub fn into_f64(self) -> Vec<f64> {
-        match self {
-            Self::F32(values) => values.into_iter().map(f64::from).collect(),
-            Self::F64(values) => values,
-        }
+/// f32 or f64.
+pub trait Number: Copy + Default + Send + Sync + std::fmt::Display {
+    fn from_f32(x: f32) -> Self;
+    fn from_f64(x: f64) -> Self;
+    fn into_f32(self) -> f32;
+}
+
+impl Number for f32 {
+    fn from_f32(x: f32) -> Self {
+        x
     }
+    fn from_f64(x: f64) -> Self {
+        x as f32
+    }
+    fn into_f32(self) -> f32 {
+        self
+    }
+}
 
-    /// The first number that no finite f32 can stand for, and where it is.
-    fn first_beyond_f32(&self) -> Option<(usize, f64)> {
-        match self {
-            Self::F32(values) => first(values, |x| !x.is_finite()).map(|(i, x)| (i, f64::from(x))),
-            Self::F64(values) => first(values, |x| !(x as f32).is_finite()),
-        }
+impl Number for f64 {
+    fn from_f32(x: f32) -> Self {
+        x.into()
+    }
+    fn from_f64(x: f64) -> Self {
+        x
+    }
+    fn into_f32(self) -> f32 {
+        self as f32
     }
 }
 
