@@ -33,11 +33,11 @@ fn dump(name: &str, tensor: &Tensor) -> Result<()> {
 PROBES = {
     "06-imports": DUMP,
     "18-split": 'dump("stimuli_train", &stimuli_train)?; dump("stimuli_test", &stimuli_test)?;',
-    "29-solution-2-2": """
+    "29-decode": """
         for (i, var) in net.vars().iter().enumerate() { dump(&format!("initial_{i}"), var)?; }
         dump("ori_1", &ori)?; dump("out_1", &out)?;""",
     "37-computing-mse": 'dump("ori_20", &ori)?; dump("mse_20", &loss)?;',
-    "44-solution-3-2": """
+    "44-train": """
         dump("losses", &Tensor::new(&train_loss[..], &Device::Cpu)?)?;
         dump("mse_test", &loss::mse(&net.forward(&resp_test)?, &stimuli_test)?)?;
         let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), n_neurons, 10)?;
@@ -110,15 +110,11 @@ def parity(python):
         return "bit for bit" if all(same) else "DIFFERENT"
 
     def same_print(before, value, digits):
-        """Whether the line was printed with this number, or its next neighbour among the f32s."""
+        """Whether the line was printed with this number."""
         line = f"{before} {value:.{digits}f}"
         got = next(p.removeprefix(before).split()[0] for p in printed if p.startswith(before))
-        if f"{value:.{digits}f}" == got:
-            return f"`{line}`"
-        neighbour = abs(float(got) - value) <= np.spacing(np.float32(value)) + 0.5 * 10**-digits
-        return f"{'' if neighbour else 'DIFFERENT: '}`{line}`, here {got}" + (
-            ": the next f32" if neighbour else ""
-        )
+        same = f"{value:.{digits}f}" == got
+        return f"`{line}`" if same else f"DIFFERENT: `{line}`, here {got}"
 
     def within(name, bound):
         got = difference(name)

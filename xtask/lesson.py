@@ -31,7 +31,7 @@ NAME = re.compile(r"\d\d-(exercise|solution)-(.+)")
 TAGS = {"check", "exercise", "feedback", "hint", "raises-exception", "solution", "teaching-notes"}
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 LINK = re.compile(r"(?<!\\)\[[^\[\]]*\]\(((?:[^()\s]|\([^()]*\))*)\)")
-WEB = re.compile(r"https://[\w-]+(\.[\w-]+)+(/[^\s]*)?")
+WEB = re.compile(r"https?://[\w-]+(\.[\w-]+)+(/[^\s]*)?")
 
 ORIGINAL = "https://compneuro.neuromatch.io/tutorials/W1D5_DeepLearning/instructor/W1D5_Tutorial1.html"
 
@@ -134,7 +134,8 @@ def problems(notebook):
     headings = set()
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            headings |= {re.sub(r"\s", "-", h) for h in HEADING.findall(cell.source)}
+            found = HEADING.findall(cell.source)
+            headings |= {re.sub(r"\s", "-", re.sub(r"[*`]", "", h)) for h in found}
 
     seen_structs, asked, first = {}, False, True
     for cell in notebook.cells:

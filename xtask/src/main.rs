@@ -19,6 +19,8 @@ usage: cargo xtask COMMAND
                      the executed notebook and an HTML page go to target/run/
   test               set up what is missing and pass all tests
   doctor             print what is installed, what is prepared, and what is wrong
+  export VARIANT DIR write the notebooks as a variant: student (without solutions), instructor
+                     (solutions in place, for nbgrader), or script (one Rust file to read)
   add CRATE[@VERSION]  let notebooks use a further crate with :dep
   bench kernel       measure how fast kernels start and run, and what memory they take
   bench parity       run the tutorial in PyTorch, too, and compare all numbers (installs 5.5 GB)
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         (Some("run"), [notebook]) => run(Path::new(notebook)),
         (Some("test"), []) => test(),
         (Some("doctor"), []) => doctor::print(),
+        (Some("export"), arguments) => export(arguments),
         (Some("add"), [name]) => add(name),
         (Some("bench"), [what]) => bench(what),
         (Some("kernel"), [control_file]) => kernel::launch(control_file),
@@ -89,6 +92,15 @@ fn lab(options: &[OsString]) -> Result<()> {
     }
     println!("opening JupyterLab; Ctrl-C here ends it");
     succeed(jupyter.env("JUPYTER_PREFER_ENV_PATH", "1"))
+}
+
+fn export(arguments: &[OsString]) -> Result<()> {
+    let mut lesson = Command::new(setup::all()?);
+    lesson
+        .arg(root().join("xtask/lesson.py"))
+        .arg("export")
+        .args(arguments);
+    succeed(&mut lesson)
 }
 
 fn add(name: &std::ffi::OsStr) -> Result<()> {
@@ -155,7 +167,11 @@ fn test() -> Result<()> {
         "warnings",
     ]))?;
     let python = setup::all()?;
-    succeed(cargo(&["test", "--workspace"]).env("LAB_PYTHON", python))
+    succeed(
+        cargo(&["test", "--workspace"])
+            .env("LAB_PYTHON", python)
+            .env("TESTING_PYTHON", setup::testing_python()?),
+    )
 }
 
 /// Runs a command to its end; anything but success is an error.

@@ -24,6 +24,10 @@ pub const EVCXR: &str = "0.22.0";
 /// What the benchmarks compare with.
 const TORCH: [&str; 3] = ["torch==2.15.0", "numpy==2.4.6", "matplotlib==3.11.2"];
 
+/// What some of the tests need beyond JupyterLab: to drive a browser, and to make the learners'
+/// notebooks from the instructors' as a course would.
+const TESTING: [&str; 2] = ["playwright==1.65.2", "nbgrader==0.9.6"];
+
 /// Where all that is set up goes.
 pub fn lab() -> PathBuf {
     root().join("target/lab")
@@ -221,14 +225,23 @@ fn python() -> Result<PathBuf> {
 
 /// A Python with PyTorch and what else the benchmarks compare with.
 pub fn torch_python() -> Result<PathBuf> {
-    let environment = lab().join("torch");
-    let packages = TORCH.map(str::to_owned);
+    further_python("torch", &TORCH)
+}
+
+/// A Python with what tests need beyond JupyterLab.
+pub fn testing_python() -> Result<PathBuf> {
+    further_python("testing", &TESTING)
+}
+
+fn further_python(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let environment = lab().join(name);
+    let packages: Vec<String> = packages.iter().copied().map(str::to_owned).collect();
     let installed = fs::read_to_string(environment.join("installed"));
     if installed.is_ok_and(|installed| installed == packages.join("\n")) {
         return Ok(environment.join("bin/python"));
     }
     let _lock = one_at_a_time()?;
-    step("installing PyTorch, NumPy and matplotlib", || {
+    step(&format!("installing {}", packages.join(", ")), || {
         make_environment(&environment, &packages)
     })
 }
