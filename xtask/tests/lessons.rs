@@ -243,7 +243,7 @@ fn verdicts(executed: &Value) -> Vec<String> {
 }
 
 /// As a learner would: the answers in the exercise cells, the solutions not run.
-fn answered(name: &str, answers: [String; 2]) -> (bool, String, Value) {
+fn answered(name: &str, answers: &[String; 2]) -> (bool, String, Value) {
     let path = folder(name).join(format!("{name}.ipynb"));
     let mut notebook = found_from_elsewhere(tutorial());
     set_source(&mut notebook, "27-exercise-2-2", &answers[0]);
@@ -258,7 +258,7 @@ fn answered(name: &str, answers: [String; 2]) -> (bool, String, Value) {
 fn right_answers_are_told_ok_in_the_kernel() {
     let notebook = tutorial();
     let answers = ["29-solution-2-2", "44-solution-3-2"].map(|id| source(&notebook, id));
-    let (passed, printed, executed) = answered("right_answers", answers);
+    let (passed, printed, executed) = answered("right_answers", &answers);
     assert!(passed, "{printed}");
     let verdicts = verdicts(&executed);
     assert!(verdicts[0].starts_with("ok: exercise 2.2:"), "{verdicts:?}");
@@ -277,7 +277,7 @@ fn wrong_answers_are_not_and_nothing_is_lost() {
         "optimizer.step(&gradients)?;",
         "panic!(\"{}\", gradients.get_ids().count());",
     );
-    let (_, printed, executed) = answered("wrong_answers", [no_relu, panics]);
+    let (_, printed, executed) = answered("wrong_answers", &[no_relu, panics]);
     let verdicts = verdicts(&executed);
     assert!(verdicts[0].contains("no unit is rectified"), "{verdicts:?}");
     assert!(
