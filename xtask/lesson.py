@@ -42,7 +42,6 @@ NBGRADER_CONFIG = '''\
 from nbgrader.preprocessors import ClearSolutions
 
 c = get_config()  # noqa: F821
-c.CourseDirectory.root = "."
 c.ClearSolutions.code_stub = {"rust": ""}
 
 

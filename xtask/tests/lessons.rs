@@ -208,7 +208,14 @@ fn the_instructors_version_gives_nbgrader_the_students() {
         assert!(written, "{printed}");
     }
     let nbgrader = PathBuf::from(std::env::var_os("TESTING_PYTHON").unwrap());
+    // It looks for programs of its own there.
+    let path = format!(
+        "{}:{}",
+        nbgrader.parent().unwrap().display(),
+        std::env::var("PATH").unwrap()
+    );
     let output = Command::new(nbgrader.with_file_name("nbgrader"))
+        .env("PATH", path)
         .current_dir(dir.join("instructor"))
         .args(["generate_assignment", "W1D5_Tutorial1", "--create"])
         .output()
