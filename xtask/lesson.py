@@ -278,7 +278,9 @@ def script(notebook):
         if cell.cell_type == "markdown":
             parts.append("\n".join(f"// {line}".rstrip() for line in cell.source.split("\n")))
         elif cell.cell_type == "code":
-            parts.append(re.sub(r"^:", "// :", cell.source, flags=re.MULTILINE))
+            lines = cell.source.split("\n")
+            lines = [line for line in lines if not BEGIN.fullmatch(line) and not END.fullmatch(line)]
+            parts.append("\n".join(re.sub(r"^:", "// :", line) for line in lines))
     return "\n\n".join(parts) + "\n"
 
 
