@@ -143,7 +143,7 @@ def problems(notebook):
             yield f"{name}: unknown tag {tag}"
         for key, value in cell.metadata.items():
             folded = key == "jupyter" and value == {"source_hidden": True}
-            if key not in ("tags", "slideshow") and not folded:
+            if key != "tags" and not folded:
                 yield f"{name}: unknown metadata {key}"
 
         if cell.cell_type == "markdown":

@@ -398,7 +398,7 @@ const RIGHT: Mistake = Mistake {
     hint: "",
 };
 
-const MISTAKES: [Mistake; 9] = [
+const MISTAKES: [Mistake; 8] = [
     Mistake {
         times: -1.0,
         hint: "the parameters move along the gradient, not against it: the loss grows",
@@ -437,11 +437,6 @@ const MISTAKES: [Mistake; 9] = [
     Mistake {
         parameters: [true, false, true, false],
         hint: "the biases are not trained: give the optimiser all of net.vars()",
-        ..RIGHT
-    },
-    Mistake {
-        times: 0.0,
-        hint: "the losses are those of a net that is not trained: compute the gradients and update",
         ..RIGHT
     },
 ];
