@@ -56,17 +56,15 @@ fn resp() -> (&'static str, Vec<u8>) {
     ("resp", npy(&[1f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[3, 2], C))
 }
 
+/// The same numbers as [`resp`], stored column by column.
+fn resp_by_columns() -> (&'static str, Vec<u8>) {
+    let values = [1.0, 3.0, 5.0, 2.0, 4.0, 6.0];
+    ("resp", npy(&values, &[3, 2], npyz::Order::Fortran))
+}
+
 #[test]
 fn rows_and_columns_are_kept_in_either_order() {
-    let fortran = (
-        "resp",
-        npy(
-            &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0],
-            &[3, 2],
-            npyz::Order::Fortran,
-        ),
-    );
-    for resp in [resp(), fortran] {
+    for resp in [resp(), resp_by_columns()] {
         let (resp, stimuli) = load_data(npz(&[resp, stimuli()]), 1).unwrap();
         assert_eq!(
             resp.to_vec2::<f32>().unwrap(),
@@ -79,9 +77,19 @@ fn rows_and_columns_are_kept_in_either_order() {
 #[test]
 fn bins_are_averaged_as_the_original_averages_them() {
     // bins = np.digitize(stimuli, np.arange(0, 360 + 15, 15)): 0 and 10 fall into one
-    let (resp, stimuli) = load_data(npz(&[resp(), stimuli()]), 15).unwrap();
-    assert_eq!(resp.to_vec2::<f32>().unwrap(), [[2.0, 3.0], [5.0, 6.0]]);
-    assert_eq!(stimuli.to_vec2::<f32>().unwrap(), [[5.0], [20.0]]);
+    for resp in [resp(), resp_by_columns()] {
+        let (resp, stimuli) = load_data(npz(&[resp, stimuli()]), 15).unwrap();
+        assert_eq!(resp.to_vec2::<f32>().unwrap(), [[2.0, 3.0], [5.0, 6.0]]);
+        assert_eq!(stimuli.to_vec2::<f32>().unwrap(), [[5.0], [20.0]]);
+    }
+}
+
+#[test]
+fn a_number_that_is_none_is_told_from_bins_too() {
+    let nan = ("resp", npy(&[1f32, 2.0, f32::NAN], &[3, 1], C));
+    let why = load_data(npz(&[nan, stimuli()]), 15).unwrap_err();
+    let why = why.to_string();
+    assert!(why.contains("got NaN at position 2"), "{why}");
 }
 
 #[test]
