@@ -224,7 +224,7 @@ impl<'a> Parameters<'a> {
     }
 }
 
-fn exercise_2_2(net: &impl Network) -> Checked<String> {
+fn exercise_2_2(net: &dyn Network) -> Checked<String> {
     let vars = run(|| Ok(net.vars()))?;
     let parameters = Parameters::of(&vars)?;
     let r = parameters.stimuli().map_err(odd)?;
@@ -288,7 +288,7 @@ fn exercise_2_2(net: &impl Network) -> Checked<String> {
 
 /// Whether training would find the same gradients by the learner's `forward` as by the reference.
 fn gradients_agree(
-    net: &impl Network,
+    net: &dyn Network,
     vars: &[Var],
     parameters: &Parameters,
     r: &Tensor,
@@ -507,7 +507,7 @@ fn soft_absolute(out: &Tensor, labels: &Tensor) -> Result<Tensor> {
 }
 
 fn exercise_3_2(
-    train: &impl Fn(&DeepNetReLU, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
+    train: &dyn Fn(&DeepNetReLU, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
 ) -> Checked<String> {
     let tasks = [
         Task {

@@ -12,6 +12,9 @@
 //!
 //! One shape notation throughout: `(n_stimuli, n_neurons)`. Angles are in degrees, numbers are f32.
 //!
+//! A function that leaves a type open (`impl Trait`) is compiled anew in each cell that calls it, at
+//! a cell's expense and quality. So such functions hand on to one that does not.
+//!
 //! candle is re-exported, and notebooks must use it from here and from nowhere else: a second
 //! copy of candle would number its tensors from 1 again, and `backward()` tells tensors apart by
 //! that number.

@@ -223,7 +223,10 @@ impl Figure {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
+        self.save_to(path.as_ref())
+    }
+
+    fn save_to(&self, path: &Path) -> Result<()> {
         fs::write(path, self.png()?).map_err(|why| {
             Error::Msg(format!(
                 "Figure::save: cannot write {} ({why}): give a path that can be written",

@@ -45,7 +45,11 @@ impl fmt::Display for Source {
 /// # Errors
 /// If the file is no `.npz`.
 pub fn source(path: impl AsRef<Path>) -> Result<Source> {
-    let mut npz = Npz::open("source", path.as_ref())?;
+    source_of(path.as_ref())
+}
+
+fn source_of(path: &Path) -> Result<Source> {
+    let mut npz = Npz::open("source", path)?;
     Ok(match npz.seed_of_simulation()? {
         Some(seed) => Source::Simulated { seed },
         None => Source::Recording,
@@ -63,8 +67,10 @@ pub fn source(path: impl AsRef<Path>) -> Result<Source> {
 /// If the file cannot be read, lacks an array, has one of another shape or type, or one with a
 /// NaN or an infinity in it, and if `bin_width` is not a number above 0.
 pub fn load_data(path: impl AsRef<Path>, bin_width: impl Into<f64>) -> Result<(Tensor, Tensor)> {
-    let path = path.as_ref();
-    let bin_width = bin_width.into();
+    load(path.as_ref(), bin_width.into())
+}
+
+fn load(path: &Path, bin_width: f64) -> Result<(Tensor, Tensor)> {
     if !(bin_width > 0.0 && bin_width.is_finite()) {
         return fail(format!(
             "load_data: expected a bin_width above 0 degrees, got {bin_width}: \
