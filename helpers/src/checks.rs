@@ -506,9 +506,11 @@ fn soft_absolute(out: &Tensor, labels: &Tensor) -> Result<Tensor> {
     ((out.sub(labels)?.sqr()? + 1.0)?.sqrt()? * 3.0)?.mean_all()
 }
 
-fn exercise_3_2(
-    train: &dyn Fn(&DeepNetReLU, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
-) -> Checked<String> {
+/// What the exercise asks for, of any type.
+type Train<'a> =
+    dyn Fn(&DeepNetReLU, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>> + 'a;
+
+fn exercise_3_2(train: &Train) -> Checked<String> {
     let tasks = [
         Task {
             loss_fn: loss::mse,

@@ -34,8 +34,9 @@ pub use candle_nn::{self, Optimizer, loss};
 pub use checks::{check_exercise_2_2, check_exercise_3_2};
 pub use net::{DeepNet, DeepNetReLU, Linear, Network};
 pub use plots::{
-    Figure, plot_data_matrix, plot_gradient_descent, plot_network, plot_recording, plot_train_loss,
-    plot_tuning_curves,
+    Figure, Values, axes, figure, plot_confusion, plot_data_matrix, plot_decoded,
+    plot_decoding_error, plot_gradient_descent, plot_network, plot_recording,
+    plot_train_and_test_loss, plot_train_loss, plot_tuning_curves, plot_weights,
 };
 pub use recording::{
     Source, Split, fetch_recording, get_data, load_data, simulate_recording, source, split,

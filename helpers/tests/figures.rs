@@ -1,0 +1,281 @@
+//! Figures against reference images, to what an eye would notice.
+//!
+//! `UPDATE_FIGURES=1 cargo test -p helpers --test figures` draws the references anew, in
+//! `helpers/tests/figures`: look at them before they are committed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use helpers::*;
+
+/// Made-up responses of 90 neurons with bumps at all orientations, `(n_stimuli, 90)`.
+fn responses(n_stimuli: usize) -> (Tensor, Tensor) {
+    let ori = |i: usize| i as f32 * 360.0 / n_stimuli as f32;
+    let mut rng = NumpyRng::seed(1);
+    let noise = rng.choice_without_replacement(n_stimuli * 90, n_stimuli * 90);
+    let response = |i: usize| {
+        let (stimulus, neuron) = (i / 90, i % 90);
+        let away = (ori(stimulus) - 4.0 * neuron as f32).to_radians();
+        (4.0 * (away.cos() - 1.0)).exp() * (1.0 + neuron as f32 / 45.0)
+            + 0.4 * (noise[i] as f32 / noise.len() as f32 - 0.5)
+    };
+    let resp: Vec<f32> = (0..n_stimuli * 90).map(response).collect();
+    let stimuli: Vec<f32> = (0..n_stimuli).map(ori).collect();
+    (
+        Tensor::from_vec(resp, (n_stimuli, 90), &Device::Cpu).unwrap(),
+        Tensor::from_vec(stimuli, (n_stimuli, 1), &Device::Cpu).unwrap(),
+    )
+}
+
+fn figures() -> Result<Vec<(&'static str, Figure)>> {
+    let (resp, stimuli) = responses(120);
+    let simulated = Source::Simulated { seed: 1 };
+    let loss: Vec<f32> = (0..50)
+        .map(|i| 44_700.0 * (-0.12 * i as f32).exp() + 150.0)
+        .collect();
+    let test_loss: Vec<f32> = loss.iter().map(|x| x + 600.0).collect();
+    let noise = resp.narrow(1, 0, 1)?;
+    let decoded = ((stimuli.affine(0.9, 18.0)? + (&noise * 6.0)?)? - 4.0)?;
+    let weights = resp.narrow(0, 0, 10)?.affine(0.01, -0.008)?;
+    let gap = [1.0, 2.0, f64::NAN, 2.5, f64::INFINITY, 1.5];
+    let classes: Vec<usize> = (0..100).map(|i| i % 10).collect();
+    let predicted: Vec<usize> = (0..100)
+        .map(|i| (i % 10 + [0, 0, 0, 1, 9, 0, 5, 0][i % 8]) % 10)
+        .collect();
+    let confusion = plot_confusion(&predicted, &classes, 10)?;
+    let with_nan = Tensor::new(&[[0f32, 1.0, 2.0], [3.0, f32::NAN, 5.0]], &Device::Cpu)?;
+    let tiny = axes("time (s)", "tiny and negative").line(
+        "",
+        &[1e-7, 3e-7, 5e-7],
+        &[-3e-9, 2e-9, 1e-9],
+    )?;
+    let huge = axes("constant", "huge").points("", &[5.0, 5.0], &[-2e12, 7e12])?;
+    Ok(vec![
+        (
+            "recording",
+            plot_recording(&resp, &stimuli, &[5, 40, 70])?.of(simulated),
+        ),
+        ("train_loss", plot_train_loss(&loss)?),
+        (
+            "train_and_test_loss",
+            plot_train_and_test_loss(&loss, &test_loss)?.log_scale(),
+        ),
+        ("decoded", plot_decoded(&decoded, &stimuli)?.of(simulated)),
+        ("decoding_error", plot_decoding_error(&decoded, &stimuli)?),
+        ("weights", plot_weights(&weights)?),
+        ("confusion", confusion.clone()),
+        ("network", plot_network()),
+        ("gradient_descent", plot_gradient_descent()),
+        (
+            "nan",
+            plot_data_matrix(&with_nan)?.title("a cell that is not a number"),
+        ),
+        (
+            "small_multiples",
+            figure(2, 3)
+                .with(plot_train_loss(&loss)?)
+                .with(plot_weights(&weights)?.title("W_in"))
+                .with(confusion)
+                .with(tiny.title("10⁻⁷ seconds"))
+                .with(huge)
+                .with(axes("x", "with gaps").line("gaps", &(0..6), &gap)?)
+                .title("small multiples"),
+        ),
+    ])
+}
+
+/// RGB pixels.
+struct Image {
+    width: usize,
+    pixels: Vec<u8>,
+}
+
+/// The last frame of a PNG file.
+fn read(file: &[u8]) -> Image {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(file))
+        .read_info()
+        .unwrap();
+    let frames = reader
+        .info()
+        .animation_control()
+        .map_or(1, |all| all.num_frames);
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    for _ in 0..frames {
+        reader.next_frame(&mut pixels).unwrap();
+    }
+    let width = reader.info().width as usize;
+    Image { width, pixels }
+}
+
+/// The mean of each two by two pixels.
+fn halved(image: &Image) -> Image {
+    let Image { width, pixels } = image;
+    let at = |x: usize, y: usize, c: usize| u32::from(pixels[(y * width + x) * 3 + c]);
+    let half = |i: usize| {
+        let (x, y, c) = (i / 3 % (width / 2) * 2, i / 3 / (width / 2) * 2, i % 3);
+        ((at(x, y, c) + at(x + 1, y, c) + at(x, y + 1, c) + at(x + 1, y + 1, c)) / 4) as u8
+    };
+    Image {
+        width: width / 2,
+        pixels: (0..pixels.len() / 4).map(half).collect(),
+    }
+}
+
+fn write(path: &Path, image: &Image) {
+    let height = image.pixels.len() / image.width / 3;
+    let file = std::io::BufWriter::new(fs::File::create(path).unwrap());
+    let mut encoder = png::Encoder::new(file, image.width as u32, height as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_compression(png::Compression::High);
+    encoder
+        .write_header()
+        .unwrap()
+        .write_image_data(&image.pixels)
+        .unwrap();
+}
+
+/// The colours of patches of 4 by 4 pixels, in the space where distances are what an eye notices
+/// (CIELAB).
+fn patches(image: &Image) -> Vec<[f64; 3]> {
+    const SIZE: usize = 4;
+    let height = image.pixels.len() / image.width / 3;
+    let linear = |c: u8| {
+        let c = f64::from(c) / 255.0;
+        if c <= 0.04045 {
+            c / 12.92
+        } else {
+            ((c + 0.055) / 1.055).powf(2.4)
+        }
+    };
+    let table: Vec<f64> = (0..=255).map(linear).collect();
+    let mut patches = Vec::new();
+    for top in (0..height).step_by(SIZE) {
+        for left in (0..image.width).step_by(SIZE) {
+            let (mut sum, mut n) = ([0.0; 3], 0.0);
+            for y in top..(top + SIZE).min(height) {
+                for x in left..(left + SIZE).min(image.width) {
+                    for (sum, c) in sum
+                        .iter_mut()
+                        .zip(&image.pixels[(y * image.width + x) * 3..])
+                    {
+                        *sum += table[*c as usize];
+                    }
+                    n += 1.0;
+                }
+            }
+            patches.push(lab(sum.map(|sum| sum / n)));
+        }
+    }
+    patches
+}
+
+fn lab([r, g, b]: [f64; 3]) -> [f64; 3] {
+    let x = (0.4124 * r + 0.3576 * g + 0.1805 * b) / 0.9505;
+    let y = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    let z = (0.0193 * r + 0.1192 * g + 0.9505 * b) / 1.089;
+    let f = |t: f64| {
+        if t > 0.008_856 {
+            t.cbrt()
+        } else {
+            7.787 * t + 16.0 / 116.0
+        }
+    };
+    [
+        116.0 * f(y) - 16.0,
+        500.0 * (f(x) - f(y)),
+        200.0 * (f(y) - f(z)),
+    ]
+}
+
+/// The part of an image, in thousandths, that looks different.
+fn difference(a: &Image, b: &Image) -> f64 {
+    if (a.width, a.pixels.len()) != (b.width, b.pixels.len()) {
+        return 1000.0;
+    }
+    let (a, b) = (patches(a), patches(b));
+    let distance = |(a, b): (&[f64; 3], &[f64; 3])| {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| (a - b).powi(2))
+            .sum::<f64>()
+            .sqrt()
+    };
+    let differ = a
+        .iter()
+        .zip(&b)
+        .filter(|pair| distance(*pair) > 5.0)
+        .count();
+    1000.0 * differ as f64 / a.len() as f64
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/figures")
+}
+
+#[test]
+fn figures_look_like_their_references() {
+    let update = std::env::var_os("UPDATE_FIGURES").is_some();
+    let got_folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures");
+    fs::create_dir_all(&got_folder).unwrap();
+    let mut failures = Vec::new();
+    for (name, figure) in figures().unwrap() {
+        let got = halved(&read(&figure.png().unwrap()));
+        let file = folder().join(format!("{name}.png"));
+        if update {
+            fs::create_dir_all(folder()).unwrap();
+            write(&file, &got);
+        }
+        let expected = fs::read(&file).expect("a reference: see the top of this file");
+        let difference = difference(&got, &read(&expected));
+        if difference > 1.0 {
+            let seen = got_folder.join(format!("{name}.png"));
+            write(&seen, &got);
+            failures.push(format!(
+                "{name}: {difference:.1} per mille differ, see {}",
+                seen.display()
+            ));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn a_curve_that_is_moved_by_a_little_looks_different_and_a_shade_of_it_does_not() {
+    let curve = |by: f64| {
+        let y: Vec<f64> = (0..50).map(|i| f64::from(i * i) + by).collect();
+        let line = axes("x", "y").line("", &(0..50), &y).unwrap();
+        // The same limits for all.
+        read(
+            &line
+                .points("", &[0, 49], &[0, 2500])
+                .unwrap()
+                .png()
+                .unwrap(),
+        )
+    };
+    let reference = curve(0.0);
+    assert_eq!(difference(&reference, &curve(0.0)), 0.0);
+    assert!(difference(&reference, &curve(30.0)) > 1.0);
+    let mut shade = curve(0.0);
+    shade
+        .pixels
+        .iter_mut()
+        .for_each(|c| *c = c.saturating_sub(2));
+    assert!(difference(&reference, &shade) < 1.0);
+}
+
+#[test]
+fn references_are_those_of_figures_that_there_are() {
+    let mut expected: Vec<String> = figures()
+        .unwrap()
+        .iter()
+        .map(|(name, _)| format!("{name}.png"))
+        .collect();
+    expected.sort();
+    let mut found: Vec<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    assert_eq!(found, expected);
+}
