@@ -45,6 +45,13 @@ fn figure_of_section_1(bencher: Bencher) {
     });
 }
 
+/// All 360 x 23,589 responses in one heat map.
+#[divan::bench(sample_count = 7)]
+fn heat_map_of_the_whole_recording(bencher: Bencher) {
+    let (resp_all, _) = &*DATA;
+    bencher.bench_local(|| plot_data_matrix(resp_all).unwrap().png().unwrap());
+}
+
 fn main() {
     setup().unwrap();
     divan::main();

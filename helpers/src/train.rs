@@ -1,4 +1,5 @@
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
 
 use crate::{Network, Optimizer, Result, SGD, Tensor};
 
@@ -47,15 +48,82 @@ pub fn train(
     Ok(train_loss)
 }
 
-/// Prints the loss of epoch `i`, counted from 1, if it is one of some five among `n_epochs`.
+/// To be called with the loss of each epoch `i`, counted from 1. Prints it if it is one of some five
+/// among `n_epochs`, or if nothing was printed for three seconds. Beside the loss there is a curve of
+/// it up to there, on a logarithmic scale, and the time that is left.
 pub fn report_loss(i: usize, n_epochs: usize, loss: f32) {
-    if !QUIET.get() && i.is_multiple_of((n_epochs / 5).max(1)) {
-        println!("iteration {i}/{n_epochs} | loss: {loss:.3}");
+    if QUIET.get() {
+        return;
+    }
+    PROGRESS.with_borrow_mut(|progress| {
+        let now = Instant::now();
+        if i <= 1 {
+            *progress = None;
+        }
+        let progress = progress.get_or_insert_with(|| Progress {
+            begun: now,
+            printed: now,
+            losses: Vec::new(),
+        });
+        progress.losses.push(loss);
+        let silent = now - progress.printed;
+        if i.is_multiple_of((n_epochs / 5).max(1)) || silent > Duration::from_secs(3) {
+            progress.printed = now;
+            let curve = sparkline(&progress.losses, i as f64 / n_epochs as f64);
+            let time = match (now - progress.begun).as_secs_f64() {
+                taken if i == n_epochs => format!("took {}", in_words(taken)),
+                // The first epoch was over when the clock began to run.
+                taken => {
+                    let left =
+                        taken / (i as f64 - 1.0).max(1.0) * n_epochs.saturating_sub(i) as f64;
+                    format!("{} left", in_words(left))
+                }
+            };
+            println!("iteration {i}/{n_epochs} | loss: {loss:.3} | {curve} | {time}");
+        }
+    });
+}
+
+/// A training that goes on.
+struct Progress {
+    begun: Instant,
+    printed: Instant,
+    losses: Vec<f32>,
+}
+
+/// The losses as bars, filling `part` of ten places: the highest for the largest of them, the lowest
+/// for the smallest; `?` where they are no numbers.
+fn sparkline(losses: &[f32], part: f64) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const PLACES: usize = 10;
+    let filled = ((part * PLACES as f64).round() as usize).clamp(1, PLACES);
+    let height = |loss: f32| f64::from(loss.max(f32::MIN_POSITIVE)).ln();
+    let at = |place: usize| losses[(place * losses.len() / filled).min(losses.len() - 1)];
+    let heights: Vec<f64> = (0..filled).map(|place| height(at(place))).collect();
+    let finite = || heights.iter().copied().filter(|height| height.is_finite());
+    let (low, high) = (
+        finite().fold(f64::INFINITY, f64::min),
+        finite().fold(f64::NEG_INFINITY, f64::max),
+    );
+    let bar = |place: usize| match heights.get(place) {
+        None => '·',
+        Some(_) if !at(place).is_finite() => '?',
+        Some(height) => BARS[((height - low) / (high - low).max(1e-9) * 7.0).round() as usize],
+    };
+    (0..PLACES).map(bar).collect()
+}
+
+fn in_words(seconds: f64) -> String {
+    match seconds {
+        s if s < 9.95 => format!("{s:.1} s"),
+        s if s < 90.0 => format!("{s:.0} s"),
+        s => format!("{:.0} min", s / 60.0),
     }
 }
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
+    static PROGRESS: RefCell<Option<Progress>> = const { RefCell::new(None) };
 }
 
 /// Runs a training of which nothing is to be printed.
@@ -69,4 +137,27 @@ pub(crate) fn quietly<T>(training: impl FnOnce() -> T) -> T {
     QUIET.set(true);
     let _loud = Loud;
     training()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sparkline_fills_up_and_falls_with_the_loss() {
+        assert_eq!(sparkline(&[1000.0], 0.0), "▁·········");
+        assert_eq!(sparkline(&[1000.0, 100.0, 10.0, 1.0], 0.4), "█▆▃▁······");
+        let losses: Vec<f32> = (0..50).map(|i| (-i as f32).exp()).collect();
+        assert_eq!(sparkline(&losses, 1.0), "█▇▆▆▅▄▃▃▂▁");
+        assert_eq!(
+            sparkline(&[1.0, f32::INFINITY, f32::NAN, 0.0], 0.4),
+            "█??▁······"
+        );
+    }
+
+    #[test]
+    fn times_are_as_precise_as_one_wants_to_know() {
+        let words = [0.04, 9.9, 9.96, 89.0, 200.0].map(in_words);
+        assert_eq!(words, ["0.0 s", "9.9 s", "10 s", "89 s", "3 min"]);
+    }
 }

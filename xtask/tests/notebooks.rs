@@ -124,7 +124,8 @@ fn same_numbers(printed: &str, lines: &str) -> bool {
         let words: Vec<&str> = line.split_whitespace().collect();
         printed.lines().any(|got| {
             let got: Vec<&str> = got.split_whitespace().collect();
-            got.len() == words.len() && got.iter().zip(&words).all(|(a, b)| same(a, b))
+            // Behind the numbers there may be more, such as the time that a training took.
+            got.len() >= words.len() && got.iter().zip(&words).all(|(a, b)| same(a, b))
         })
     })
 }

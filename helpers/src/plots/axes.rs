@@ -65,7 +65,7 @@ impl Frame {
 /// Draws spines, ticks and labels; what is within is drawn afterwards.
 fn frame(scene: &mut Scene, place: Place, x: &Axis, y: &Axis, letters: f64) -> Result<Frame> {
     let (base, small) = (BASE * letters, SMALL * letters);
-    let label_room = |label: &str| if label.is_empty() { 0.0 } else { base * 1.4 };
+    let label_room = |label: &str| if label.is_empty() { 0.0 } else { base * 1.6 };
     let tick_room = |axis: &Axis, size: f64| if axis.ticked { TICK + GAP + size } else { GAP };
 
     // Upwards first: how high the space is does not depend on the labels beside it.
@@ -151,7 +151,7 @@ fn frame(scene: &mut Scene, place: Place, x: &Axis, y: &Axis, letters: f64) -> R
     }
     let at = (left, inside.top - small * 0.5);
     scene.text(&y_factor, at, small, BLACK, Side::Left);
-    let line = bottom + tick_room(x, small) + base * 1.05;
+    let line = bottom + tick_room(x, small) + base * 1.25;
     scene.text(&x_factor, (inside.right(), line), small, BLACK, Side::Right);
 
     let factor_width = text_width(&x_factor, small)?;
@@ -187,7 +187,7 @@ fn axes(scene: &mut Scene, axes: &Axes, place: Place, letters: f64) -> Result<()
         .filter(|series| series.kind != Kind::Reference)
         .count()
         > 1;
-    let mut seen = Vec::new();
+    let (mut seen, mut markers) = (Vec::new(), Vec::new());
     for (i, series) in axes.series.iter().enumerate() {
         let look = Look::of(axes, i);
         let points: Vec<Point> = series
@@ -206,10 +206,9 @@ fn axes(scene: &mut Scene, axes: &Axes, place: Place, letters: f64) -> Result<()
                 curve(scene, &points, look.colour);
                 if several {
                     let every = (points.len() / 8).max(1);
-                    let first = every * (2 * look.number + 1) / 8 % every.max(1);
-                    for &at in points.iter().skip(first).step_by(every) {
-                        look.mark(scene, at, 1.0);
-                    }
+                    let first = every * (2 * look.number + 1) / 8 % every;
+                    let at = points.iter().copied().skip(first).step_by(every);
+                    markers.extend(at.map(|at| (i, at)));
                 }
             }
             Kind::Points => {
@@ -241,6 +240,11 @@ fn axes(scene: &mut Scene, axes: &Axes, place: Place, letters: f64) -> Result<()
             }
         }
         seen.extend(points);
+    }
+    for (i, at) in markers {
+        let look = Look::of(axes, i);
+        look.shape(scene, at, 5.0, WHITE, 1.0); // set off from other curves
+        look.mark(scene, at, 1.0);
     }
     match legend {
         Some(legend) if !axes.has_bars() => legend.in_a_corner(scene, axes, frame.inside, &seen),
@@ -279,19 +283,22 @@ impl Look {
     }
 
     fn mark(&self, scene: &mut Scene, at: Point, opacity: f64) {
+        self.shape(scene, at, 3.4, self.colour, opacity);
+    }
+
+    fn shape(&self, scene: &mut Scene, at: Point, r: f64, colour: Colour, opacity: f64) {
         let (x, y) = at;
         if x.is_nan() {
             return;
         }
-        let r = 3.4;
         let corners: &[Point] = match self.number % 4 {
-            0 => return scene.dot(at, r, self.colour, opacity),
+            0 => return scene.dot(at, r, colour, opacity),
             1 => &[(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)],
             2 => &[(0.0, -1.3), (1.25, 0.9), (-1.25, 0.9)],
             _ => &[(0.0, -1.4), (1.4, 0.0), (0.0, 1.4), (-1.4, 0.0)],
         };
         let corners = corners.iter().map(|(dx, dy)| (x + dx * r, y + dy * r));
-        scene.area(corners.collect(), self.colour, opacity);
+        scene.area(corners.collect(), colour, opacity);
     }
 }
 
