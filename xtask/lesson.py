@@ -28,7 +28,12 @@ BEGIN = re.compile(r"(\s*)// BEGIN SOLUTION: (.+)")
 END = re.compile(r"\s*// END SOLUTION\s*")
 NAME = re.compile(r"\d\d-(exercise|solution)-(.+)")
 
-TAGS = {"check", "exercise", "feedback", "hint", "raises-exception", "solution", "teaching-notes"}
+TAGS = {
+    "catch-up", "check", "exercise", "feedback", "hint", "raises-exception", "solution",
+    "teaching-notes", "try-it",
+}
+SLIDES = {"slide", "subslide", "fragment", "skip", "notes", "-"}
+RUST = re.compile(r"```rust\n(.*?)\n```", re.DOTALL)
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 LINK = re.compile(r"(?<!\\)\[[^\[\]]*\]\(((?:[^()\s]|\([^()]*\))*)\)")
 WEB = re.compile(r"https?://[\w-]+(\.[\w-]+)+(/[^\s]*)?")
@@ -143,8 +148,15 @@ def problems(notebook):
             yield f"{name}: unknown tag {tag}"
         for key, value in cell.metadata.items():
             folded = key == "jupyter" and value == {"source_hidden": True}
-            if key != "tags" and not folded:
+            if key not in ("tags", "slideshow") and not folded:
                 yield f"{name}: unknown metadata {key}"
+        slide = cell.metadata.get("slideshow", {}).get("slide_type")
+        if slide not in SLIDES:
+            yield f"{name}: its slide type is none of {', '.join(sorted(SLIDES))}"
+        if ("teaching-notes" in cell.metadata.get("tags", [])) != (slide == "notes"):
+            yield f"{name}: teaching notes are the notes of a slide, and nothing else is"
+        if "try-it" in cell.metadata.get("tags", []) and len(RUST.findall(source)) != 1:
+            yield f"{name}: a suggestion to try has one block of Rust"
 
         if cell.cell_type == "markdown":
             if source.count("<details>") != source.count("</details>"):

@@ -42,6 +42,6 @@ pub use recording::{
     Source, Split, fetch_recording, get_data, load_data, simulate_recording, source, split,
 };
 pub use rng::{NumpyRng, TorchRng};
-pub use session::{feedback, setup};
+pub use session::{CaughtUp, catch_up, feedback, setup};
 pub use sgd::SGD;
 pub use train::{report_loss, train};

@@ -15,12 +15,14 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
   lab [OPTION ...]   set up what is missing and open the notebooks in JupyterLab
                      (options are passed on to it, for example --no-browser)
+  setup              set up what is missing, and no more
   run [NOTEBOOK]     set up what is missing and run all cells of a notebook without a browser;
                      the executed notebook and an HTML page go to target/run/
   test               set up what is missing and pass all tests
   doctor             print what is installed, what is prepared, and what is wrong
   export VARIANT DIR write the notebooks as a variant: student (without solutions), instructor
-                     (solutions in place, for nbgrader), or script (one Rust file to read)
+                     (solutions in place, for nbgrader), script (one Rust file to read), or
+                     slides (run, for a talk in a browser; needs no network when shown)
   add CRATE[@VERSION]  let notebooks use a further crate with :dep
   bench kernel       measure how fast kernels start and run, and what memory they take
   bench parity       run the tutorial in PyTorch, too, and compare all numbers (installs 5.5 GB)
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         (Some("run"), [notebook]) => run(Path::new(notebook)),
         (Some("test"), []) => test(),
         (Some("doctor"), []) => doctor::print(),
+        (Some("setup"), []) => setup::all().map(drop),
         (Some("export"), arguments) => export(arguments),
         (Some("add"), [name]) => add(name),
         (Some("bench"), [what]) => bench(what),
@@ -95,6 +98,14 @@ fn lab(options: &[OsString]) -> Result<()> {
 }
 
 fn export(arguments: &[OsString]) -> Result<()> {
+    if let [variant, folder] = arguments
+        && variant == "slides"
+    {
+        let mut slides = Command::new(setup::all()?);
+        slides.arg(root().join("xtask/slides.py"));
+        slides.arg(setup::slides_python()?).arg(folder);
+        return succeed(slides.env("JUPYTER_PREFER_ENV_PATH", "1"));
+    }
     let mut lesson = Command::new(setup::all()?);
     lesson
         .arg(root().join("xtask/lesson.py"))

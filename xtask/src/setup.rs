@@ -28,6 +28,13 @@ const TORCH: [&str; 3] = ["torch==2.15.0", "numpy==2.4.6", "matplotlib==3.11.2"]
 /// notebooks from the instructors' as a course would.
 const TESTING: [&str; 2] = ["playwright==1.65.2", "nbgrader==0.9.6"];
 
+/// What slides need to be shown without a network, without the packages that these want in turn.
+const SLIDES: [&str; 3] = [
+    "sphinx-revealjs==3.2.1",
+    "jupyter-server-mathjax==0.2.6",
+    "--no-deps",
+];
+
 /// Where all that is set up goes.
 pub fn lab() -> PathBuf {
     root().join("target/lab")
@@ -233,6 +240,11 @@ pub fn testing_python() -> Result<PathBuf> {
     further_python("testing", &TESTING)
 }
 
+/// A Python among whose packages are reveal.js and MathJax.
+pub fn slides_python() -> Result<PathBuf> {
+    further_python("slides", &SLIDES)
+}
+
 fn further_python(name: &str, packages: &[&str]) -> Result<PathBuf> {
     let environment = lab().join(name);
     let packages: Vec<String> = packages.iter().copied().map(str::to_owned).collect();
@@ -241,7 +253,12 @@ fn further_python(name: &str, packages: &[&str]) -> Result<PathBuf> {
         return Ok(environment.join("bin/python"));
     }
     let _lock = one_at_a_time()?;
-    step(&format!("installing {}", packages.join(", ")), || {
+    let names: Vec<&str> = packages
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !name.starts_with('-'))
+        .collect();
+    step(&format!("installing {}", names.join(", ")), || {
         make_environment(&environment, &packages)
     })
 }

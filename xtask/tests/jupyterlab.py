@@ -1,6 +1,6 @@
 """Uses the tutorial in JupyterLab as a learner does, in a browser without a window.
 
-    jupyterlab.py PYTHON CHROMIUM FOLDER
+    jupyterlab.py CHROMIUM PYTHON FOLDER
 
 FOLDER holds the notebook; screenshots go there, too.
 """
@@ -166,7 +166,7 @@ def step(what):
     print(what, flush=True)
 
 
-def main(python, chromium, folder):
+def main(chromium, python, folder):
     folder = Path(folder)
     cells = json.loads((folder / NOTEBOOK).read_text())["cells"]
     sources = {c["id"]: "".join(c["source"]) for c in cells}

@@ -102,7 +102,8 @@ fn broken(sources: &[&str]) -> Value {
         .iter()
         .enumerate()
         .map(|(i, source)| {
-            json!({"cell_type": "code", "id": format!("cell-{i}"), "metadata": {}, "outputs": [],
+            json!({"cell_type": "code", "id": format!("cell-{i}"), "outputs": [],
+                   "metadata": {"slideshow": {"slide_type": "-"}},
                    "execution_count": null, "source": source})
         })
         .collect();
@@ -179,6 +180,15 @@ fn what_breaks_a_rule_is_rejected() {
     rejected(
         &with("metadata", json!({"tags": ["raises-exception"]})),
         "declares that stops is lost",
+    );
+    rejected(&with("metadata", json!({})), "its slide type is none of");
+    rejected(
+        &with("metadata", json!({"slideshow": {"slide_type": "notes"}})),
+        "teaching notes are the notes of a slide",
+    );
+    rejected(
+        &with("metadata", json!({"tags": ["try-it"]})),
+        "a suggestion to try has one block of Rust",
     );
     rejected(&with("id", json!("01-solution-1")), "1 has no exercise");
 
@@ -312,24 +322,124 @@ fn every_cell_may_be_run_twice() {
     assert!(passed, "{printed}");
 }
 
-/// JupyterLab in a browser without a window. `JUPYTERLAB_TEST=required` makes a missing browser a
-/// failure.
+/// The code of the suggestions to try, each in a cell of its own where the suggestion stands.
 #[test]
-fn jupyterlab_in_a_browser() {
+fn what_learners_are_told_to_try_works() {
+    for notebook in notebooks() {
+        let name = notebook.file_stem().unwrap().to_str().unwrap();
+        let mut tried = 0;
+        let mut notebook = found_from_elsewhere(read(&notebook));
+        for cell in notebook["cells"].as_array_mut().unwrap() {
+            if cell["metadata"]["tags"][0] == "try-it" {
+                let words = text(&cell["source"]);
+                let (_, code) = words.split_once("```rust\n").unwrap();
+                cell["source"] = json!(code.split_once("\n```").unwrap().0);
+                cell["cell_type"] = json!("code");
+                cell["outputs"] = json!([]);
+                cell["execution_count"] = json!(null);
+                tried += 1;
+            }
+        }
+        assert!(tried >= 4, "{name}: {tried}");
+        let path = folder("try_it").join(format!("{name}.ipynb"));
+        write(&path, &notebook);
+        let (passed, printed, executed) = run(&path);
+        assert!(passed, "{printed}");
+        if name == "W1D5_Tutorial1" {
+            let cell = cells(&executed, "code").find(|cell| cell["id"] == "45-try-it");
+            let outputs = cell.unwrap()["outputs"].to_string();
+            assert!(
+                outputs.contains("loss: NaN"),
+                "the rate is too large: {outputs}"
+            );
+        }
+    }
+}
+
+/// Section 3 alone on a fresh kernel, by the cell that is there for it.
+#[test]
+fn who_begins_with_section_3_catches_up_in_one_cell() {
+    let path = folder("catch_up").join("catch_up.ipynb");
+    let mut notebook = found_from_elsewhere(tutorial());
+    let catch_up = source(&notebook, "31-catch-up");
+    let (_, lines) = catch_up.split_once("\n\n").unwrap();
+    let uncommented: Vec<&str> = lines
+        .lines()
+        .map(|line| &line[line.len().min(3)..])
+        .collect();
+    let helpers = root().join("helpers").display().to_string();
+    let uncommented = uncommented.join("\n").replace("../helpers", &helpers);
+    set_source(&mut notebook, "31-catch-up", &uncommented);
+    let all = notebook["cells"].as_array_mut().unwrap();
+    all.retain(|cell| cell["id"].as_str().unwrap() >= "31");
+    write(&path, &notebook);
+    let (passed, printed, executed) = run(&path);
+    assert!(passed, "{printed}");
+    // The same numbers as in the whole notebook's text.
+    let announced = text(
+        &cells(&executed, "markdown")
+            .find(|cell| cell["id"] == "38-you-should-see-mse")
+            .unwrap()["source"],
+    );
+    let published = printed.contains("the data are recorded");
+    let error = if published { "42949.14" } else { "42956.84" };
+    assert!(
+        announced.contains(error) && printed.contains(error),
+        "{printed}"
+    );
+    let loss = if published { "144.0" } else { "224.7" };
+    assert!(
+        printed.contains(&format!("iteration 50/50 | loss: {loss}")),
+        "{printed}"
+    );
+}
+
+/// A browser, if there is one. `JUPYTERLAB_TEST=required` makes a missing one a failure.
+fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap();
-    let chromium = std::env::split_paths(&path)
+    let found = std::env::split_paths(&path)
         .flat_map(|folder| {
             ["chromium", "chromium-browser", "google-chrome"].map(|n| folder.join(n))
         })
         .find(|program| program.exists());
-    let Some(chromium) = chromium else {
+    if found.is_none() {
         assert!(
             std::env::var_os("JUPYTERLAB_TEST").is_none(),
             "there is no Chromium"
         );
         println!("skipped: no Chromium");
-        return;
-    };
+    }
+    found
+}
+
+/// Drives a browser without a window.
+fn in_browser(script: &str, chromium: &Path, arguments: &[&Path]) {
+    let output = Command::new(std::env::var_os("TESTING_PYTHON").expect("run by cargo xtask test"))
+        .arg(root().join("xtask/tests").join(script))
+        .arg(chromium)
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert_passed(&output);
+}
+
+#[test]
+fn slides_are_shown_without_a_network() {
+    let Some(chromium) = chromium() else { return };
+    let dir = folder("slides");
+    let _alone = one_at_a_time();
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["export", "slides"])
+        .arg(&dir)
+        .output()
+        .unwrap();
+    assert_passed(&output);
+    in_browser("slides.py", &chromium, &[&dir]);
+}
+
+#[test]
+fn jupyterlab_in_a_browser() {
+    let Some(chromium) = chromium() else { return };
     let dir = folder("browser");
     let mut notebook = found_from_elsewhere(tutorial());
     notebook["cells"]
@@ -338,12 +448,6 @@ fn jupyterlab_in_a_browser() {
         .retain(|cell| cell["id"] != "45-feedback");
     write(&dir.join("W1D5_Tutorial1.ipynb"), &notebook);
     let _alone = one_at_a_time();
-    let output = Command::new(std::env::var_os("TESTING_PYTHON").expect("run by cargo xtask test"))
-        .arg(root().join("xtask/tests/jupyterlab.py"))
-        .arg(std::env::var_os("LAB_PYTHON").unwrap())
-        .arg(chromium)
-        .arg(&dir)
-        .output()
-        .unwrap();
-    assert_passed(&output);
+    let python = PathBuf::from(std::env::var_os("LAB_PYTHON").unwrap());
+    in_browser("jupyterlab.py", &chromium, &[&python, &dir]);
 }
