@@ -14,6 +14,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,7 +22,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
-use crate::setup::{EVCXR, ask, lab, std_source, step};
+use crate::setup::{self, EVCXR, ask, lab, std_source, step};
 use crate::{root, succeed, view};
 
 /// Set while the directory that others start from is being prepared.
@@ -245,8 +246,10 @@ pub fn launch(control_file: &OsStr) -> Result<()> {
         );
         bail!(kernel.exec());
     }
+    let own = own_kernels()?;
+    let cargo_home = view::cargo_home(own.as_deref().unwrap_or(&seen()));
     kernel
-        .env("CARGO_HOME", view::cargo_home(&seen()))
+        .env("CARGO_HOME", cargo_home)
         .env("RUST_SRC_PATH", view::std_source(&seen()))
         // What is needed is there, so nothing has to be looked up; without a network it could not.
         .env("CARGO_NET_OFFLINE", "true");
@@ -255,11 +258,18 @@ pub fn launch(control_file: &OsStr) -> Result<()> {
         bail!(kernel.env("EVCXR_TMPDIR", prepared()).exec());
     }
 
-    for build in fs::read_dir(kernels())? {
+    if own.is_some() {
+        // What is compiled looks for Rust's own library along the way from the prepared directory.
+        let sysroot =
+            ask("rustc", &["--print", "sysroot"]).context("rustc does not say its folder")?;
+        kernel.env("LD_LIBRARY_PATH", Path::new(&sysroot).join("lib"));
+    }
+    let builds = own.unwrap_or_else(kernels);
+    for build in fs::read_dir(&builds)? {
         // Of a kernel whose sweeper was killed with it.
         sweep(&build?.path(), File::try_lock).ok();
     }
-    let build = kernels().join(std::process::id().to_string());
+    let build = builds.join(std::process::id().to_string());
     let lock = loop {
         fs::create_dir_all(&build)?;
         // Meanwhile another kernel may take the directory for a dead one's and sweep it.
@@ -285,6 +295,24 @@ pub fn launch(control_file: &OsStr) -> Result<()> {
     keep_open(&lock)?;
     kernel.env("EVCXR_CONFIG_DIR", kernels());
     bail!(kernel.env("EVCXR_TMPDIR", &build).exec())
+}
+
+/// Where kernels of this user have their directories if those of the installation cannot be written:
+/// it belongs to somebody else then, and many may use it.
+fn own_kernels() -> Result<Option<PathBuf>> {
+    if setup::is_writable(&kernels()) {
+        return Ok(None);
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
+    let own = cache.context("HOME is not set")?.join("decoding-in-rust");
+    fs::create_dir_all(own.join(".cargo"))
+        .with_context(|| format!("cannot make {}: make it writable", own.display()))?;
+    let vendor = format!("directory = {:?}", kernels().join("vendor"));
+    let config = CARGO_CONFIG.replace("directory = \"vendor\"", &vendor);
+    fs::write(own.join(".cargo/config.toml"), config)?;
+    view::make_cargo_home(&own, false)?;
+    Ok(Some(own))
 }
 
 /// Takes away what `cargo xtask` adds to the environment. Of the variables that describe this
@@ -338,9 +366,10 @@ pub fn keep_open(file: &File) -> Result<()> {
 /// write is larger, and replaced as a whole.
 const COPIED: u64 = 1 << 14;
 
-/// Makes the files of one tree appear in another: large ones by hard links, or by copies where the
-/// file system has none. Left out are the files of `ctx`, the crate that evcxr makes of cells, and
-/// what rustc keeps to compile `helpers` in parts: that it does write in place.
+/// Makes the files of one tree appear in another: large ones by hard links, or, where there can be
+/// none, by copies; by symbolic links if they are somebody else's. Left out are the files of `ctx`,
+/// the crate that evcxr makes of cells, and what rustc keeps to compile `helpers` in parts: that it
+/// does write in place.
 fn link_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -356,7 +385,12 @@ fn link_tree(from: &Path, to: &Path) -> Result<()> {
         let metadata = entry.metadata()?;
         if metadata.is_dir() {
             link_tree(&source, &target)?;
-        } else if metadata.len() < COPIED || fs::hard_link(&source, &target).is_err() {
+        } else if metadata.len() >= COPIED && fs::hard_link(&source, &target).is_ok() {
+            continue;
+        } else if metadata.len() >= COPIED && !setup::may_write(&source) {
+            // Of somebody else, so nobody here can write through the link.
+            symlink(&source, &target)?;
+        } else {
             fs::copy(&source, &target)?;
             // cargo compares the times of files to tell what is out of date.
             File::options()

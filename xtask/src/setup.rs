@@ -42,6 +42,9 @@ pub fn lab() -> PathBuf {
 
 /// Does whatever is missing and returns the Python interpreter.
 pub fn all() -> Result<PathBuf> {
+    if let Some(python) = of_somebody_else()? {
+        return Ok(python);
+    }
     if let Some(problem) = problems().into_iter().next() {
         bail!(problem);
     }
@@ -53,6 +56,16 @@ pub fn all() -> Result<PathBuf> {
     ask_no_questions(&python)?;
     kernel::prepare(&python)?;
     Ok(python)
+}
+
+/// The Python of an installation that is complete and cannot be written by this user.
+fn of_somebody_else() -> Result<Option<PathBuf>> {
+    let complete = kernel::is_prepared() && !is_writable(&lab()) && installed_evcxr().is_some();
+    if complete {
+        installed_python()
+    } else {
+        Ok(None)
+    }
 }
 
 /// Waits until no other set-up is running. The programs that this one starts hold the lock with it:
@@ -131,8 +144,17 @@ fn existing(folder: &Path) -> Option<&Path> {
     folder.ancestors().find(|folder| folder.exists())
 }
 
+/// Whether this user may write to an existing file.
+pub fn may_write(file: &Path) -> bool {
+    let Ok(path) = CString::new(file.as_os_str().as_bytes()) else {
+        return false;
+    };
+    // SAFETY: the call reads a string that ends in a zero.
+    unsafe { libc::access(path.as_ptr(), libc::W_OK) == 0 }
+}
+
 /// Tried out: permissions alone do not tell, least of all to root.
-fn is_writable(folder: &Path) -> bool {
+pub fn is_writable(folder: &Path) -> bool {
     let Some(folder) = existing(folder) else {
         return false;
     };

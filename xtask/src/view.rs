@@ -74,11 +74,21 @@ pub fn make(view: &Path, library: &Path, vendor: &Path) -> Result<()> {
     cargo.args(["generate-lockfile", "--offline", "--quiet"]);
     succeed(cargo.current_dir(std))?;
 
+    make_cargo_home(view, true)
+}
+
+/// Makes the folder that rust-analyzer takes for cargo's home; `as_users` has it go on from the
+/// user's.
+pub fn make_cargo_home(view: &Path, as_users: bool) -> Result<()> {
     let bin = cargo_home(view).join("bin");
     fs::create_dir_all(&bin)?;
-    symlink(std::env::current_exe()?, bin.join("cargo"))?;
+    let program = bin.join("cargo");
+    if !program.exists() {
+        fs::remove_file(&program).ok();
+        symlink(std::env::current_exe()?, program)?;
+    }
     // The user's settings go on to hold, and what has been downloaded is not downloaded again.
-    if let Some(home) = setup::cargo_home() {
+    if let Some(home) = setup::cargo_home().filter(|_| as_users) {
         for name in ["config.toml", "config", "registry"] {
             if home.join(name).exists() {
                 symlink(home.join(name), cargo_home(view).join(name))?;
