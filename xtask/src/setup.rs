@@ -25,8 +25,12 @@ pub const EVCXR: &str = "0.22.0";
 const TORCH: [&str; 3] = ["torch==2.15.0", "numpy==2.4.6", "matplotlib==3.11.2"];
 
 /// What some of the tests need beyond JupyterLab: to drive a browser, and to make the learners'
-/// notebooks from the instructors' as a course would.
-const TESTING: [&str; 2] = ["playwright==1.65.2", "nbgrader==0.9.6"];
+/// notebooks from the instructors' as a course would, and to read what conda is to install.
+const TESTING: [&str; 3] = [
+    "playwright==1.65.2",
+    "nbgrader==0.9.6",
+    "py-rattler==0.28.0",
+];
 
 /// What slides need to be shown without a network, without the packages that these want in turn.
 const SLIDES: [&str; 3] = [
