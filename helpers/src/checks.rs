@@ -1,14 +1,20 @@
-//! Verdicts on the learner's answers to the two coding exercises.
+//! Verdicts on the learner's answers to the coding exercises.
 //!
 //! An answer is right if it computes the right numbers, however it is written. So it is run on data
 //! made up for the purpose and held against a reference. Where it differs, the numbers of common
 //! mistakes are tried until one explains what was got; that gives the hint.
+
+mod bonus;
 
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 
 use crate::net::{DeepNetReLU, Network};
 use crate::{Device, Result, Tensor, TorchRng, Var, loss, sgd, train};
+
+pub use bonus::{
+    check_exercise_gradient, check_exercise_nll, check_exercise_penalty, check_exercise_sin_cos,
+};
 
 /// What a check says. In a notebook it shows itself.
 #[derive(Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 //! | [`recording`] | the neural recording: download, simulation, reading, splitting |
 //! | [`net`] | [`Linear`], [`DeepNet`], [`DeepNetReLU`] |
 //! | [`train()`], [`SGD`] | full-batch gradient descent |
+//! | [`decoders`] | ways to decode without a network, what the bonus looks at, all in one table |
 //! | [`checks`] | verdicts on the exercises |
 //! | [`plots`] | the figures |
 //! | [`session`] | readable errors and feedback in a notebook |
@@ -21,6 +22,7 @@
 
 mod affine;
 pub mod checks;
+pub mod decoders;
 pub mod net;
 pub mod plots;
 pub mod recording;
@@ -31,17 +33,24 @@ mod train;
 
 pub use candle_core::{self, D, DType, Device, Error, IndexOp, Module, Result, Tensor, Var};
 pub use candle_nn::{self, Optimizer, loss};
-pub use checks::{check_exercise_2_2, check_exercise_3_2};
-pub use net::{DeepNet, DeepNetReLU, Linear, Network};
+pub use checks::{
+    check_exercise_2_2, check_exercise_3_2, check_exercise_gradient, check_exercise_nll,
+    check_exercise_penalty, check_exercise_sin_cos,
+};
+pub use decoders::{
+    LinearRegression, MatchedFilter, PopulationVector, circular_error, compare_decoders,
+    preferred_orientations, smooth, stimulus_class,
+};
+pub use net::{DeepNet, DeepNetReLU, Layers, Linear, Network, n_parameters};
 pub use plots::{
     Figure, Values, axes, figure, plot_confusion, plot_data_matrix, plot_decoded,
     plot_decoding_error, plot_gradient_descent, plot_network, plot_recording,
     plot_train_and_test_loss, plot_train_loss, plot_tuning_curves, plot_weights,
 };
 pub use recording::{
-    Source, Split, fetch_recording, get_data, load_data, simulate_recording, source, split,
+    Source, Split, fetch_recording, get_data, load_data, rows, simulate_recording, source, split,
 };
 pub use rng::{NumpyRng, TorchRng};
 pub use session::{CaughtUp, catch_up, feedback, setup};
 pub use sgd::SGD;
-pub use train::{report_loss, train};
+pub use train::{report_loss, train, train_and_test};

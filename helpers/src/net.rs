@@ -112,6 +112,62 @@ pub struct DeepNetReLU {
     pub out_layer: Linear,
 }
 
+/// Linear layers with rectified linear units between them, as many and as wide as one likes.
+///
+/// ```
+/// use helpers::*;
+/// # fn main() -> Result<()> {
+/// let net = Layers::new(&mut TorchRng::manual_seed(1), &[7, 4, 3, 1])?; // two hidden layers
+/// let r = Tensor::ones((5, 7), DType::F32, &Device::Cpu)?; // (n_stimuli, n_neurons)
+/// assert_eq!(net.forward(&r)?.dims(), [5, 1]); // (n_stimuli, n_outputs)
+/// assert_eq!(n_parameters(&net), 7 * 4 + 4 + 4 * 3 + 3 + 3 + 1);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Layers {
+    /// From the input on: weights `(sizes[i + 1], sizes[i])`.
+    pub layers: Vec<Linear>,
+}
+
+impl Layers {
+    /// Draws layers between these sizes: of the input, of each hidden layer, of the output.
+    ///
+    /// # Errors
+    /// If there are less than two sizes, or one is 0.
+    pub fn new(rng: &mut TorchRng, sizes: &[usize]) -> Result<Self> {
+        if sizes.len() < 2 {
+            return Err(Error::Msg(format!(
+                "Layers::new: expected the sizes of input and output at least, got {sizes:?}: \
+                 name the size of the input, of each hidden layer, and of the output"
+            )));
+        }
+        let layer = |ends: &[usize]| Linear::new(rng, ends[0], ends[1]);
+        let layers = sizes.windows(2).map(layer).collect::<Result<_>>()?;
+        Ok(Self { layers })
+    }
+}
+
+impl Module for Layers {
+    fn forward(&self, r: &Tensor) -> Result<Tensor> {
+        let mut h = r.clone();
+        for (i, layer) in self.layers.iter().enumerate() {
+            h = layer.forward(&if i > 0 { h.relu()? } else { h })?;
+        }
+        Ok(h)
+    }
+}
+
+impl Network for Layers {
+    fn vars(&self) -> Vec<Var> {
+        self.layers.iter().flat_map(Linear::vars).collect()
+    }
+}
+
+/// How many numbers training adjusts: all weights and biases.
+pub fn n_parameters(net: &dyn Network) -> usize {
+    net.vars().iter().map(|var| var.elem_count()).sum()
+}
+
 /// What the two networks share is all but the hidden layer's activation.
 macro_rules! one_hidden_layer {
     ($net:ident, $activation:expr) => {

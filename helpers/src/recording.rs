@@ -228,7 +228,11 @@ fn n_rows(caller: &str, resp: &Tensor, stimuli: &Tensor) -> Result<usize> {
     }
 }
 
-fn rows(matrix: &Tensor, which: &[usize]) -> Result<Tensor> {
+/// The rows of a matrix with these numbers, such as the stimuli of a mini-batch.
+///
+/// # Errors
+/// If there is no such row.
+pub fn rows(matrix: &Tensor, which: &[usize]) -> Result<Tensor> {
     let which: Vec<u32> = which.iter().map(|&i| i as u32).collect();
     let n = which.len();
     matrix.index_select(&Tensor::from_vec(which, n, &Device::Cpu)?, 0)

@@ -5,10 +5,10 @@ use candle_core::{CpuStorage, DType, InplaceOp2, Layout};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::{Optimizer, Result, Var};
+use crate::{Optimizer, Result, Tensor, Var};
 
-/// Gradient descent, `parameter -= learning_rate * gradient`, as `torch.optim.SGD` without momentum
-/// does it: in one pass over the memory and with one rounding.
+/// Gradient descent, `parameter -= learning_rate * gradient`, as `torch.optim.SGD` does it: in one
+/// pass over the memory and with one rounding.
 ///
 /// (candle's own optimiser of this name writes two matrices of the parameter's size on the way, and
 /// rounds twice.)
@@ -26,6 +26,24 @@ use crate::{Optimizer, Result, Var};
 pub struct SGD {
     vars: Vec<Var>,
     learning_rate: f64,
+    momentum: f64,
+    /// What is left of the gradients of earlier steps, for each of `vars`.
+    velocities: Vec<Option<Tensor>>,
+}
+
+impl SGD {
+    /// Steps along `velocity = momentum * velocity + gradient` in place of the gradient.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn with_momentum(vars: Vec<Var>, learning_rate: f64, momentum: f64) -> Result<Self> {
+        let velocities = vec![None; vars.len()];
+        Ok(Self {
+            momentum,
+            velocities,
+            ..Self::new(vars, learning_rate)?
+        })
+    }
 }
 
 thread_local! {
@@ -45,15 +63,24 @@ impl Optimizer for SGD {
         Ok(Self {
             vars,
             learning_rate,
+            momentum: 0.0,
+            velocities: Vec::new(),
         })
     }
 
     /// Moves each parameter that has a gradient.
     fn step(&mut self, gradients: &GradStore) -> Result<()> {
-        for var in &self.vars {
+        for (i, var) in self.vars.iter().enumerate() {
             let Some(gradient) = gradients.get(var) else {
                 continue;
             };
+            let mut gradient = gradient.clone();
+            if let Some(velocity) = self.velocities.get_mut(i) {
+                if let Some(before) = velocity {
+                    gradient = ((&*before * self.momentum)? + gradient)?;
+                }
+                *velocity = Some(gradient.clone());
+            }
             if var.dtype() == DType::F32 && var.device().is_cpu() && var.is_contiguous() {
                 let step = Step(-self.learning_rate as f32);
                 var.inplace_op2(&gradient.contiguous()?, &step)?;

@@ -48,10 +48,42 @@ pub fn train(
     Ok(train_loss)
 }
 
+/// As [`train()`], and evaluates the loss on the test set as well, before each update. Returns the
+/// losses on both sets.
+///
+/// # Errors
+/// If shapes do not fit each other.
+pub fn train_and_test(
+    net: &impl Network,
+    loss_fn: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+    (train_data, train_labels): (&Tensor, &Tensor),
+    (test_data, test_labels): (&Tensor, &Tensor),
+    n_epochs: usize,
+    learning_rate: f64,
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let mut optimizer = SGD::new(net.vars(), learning_rate)?;
+    let (mut train_loss, mut test_loss) = (Vec::new(), Vec::new());
+
+    for i in 1..=n_epochs {
+        let loss = loss_fn(&net.forward(train_data)?, train_labels)?;
+        optimizer.step(&loss.backward()?)?;
+        train_loss.push(loss.to_scalar()?);
+
+        let loss = loss_fn(&net.forward(test_data)?, test_labels)?;
+        test_loss.push(loss.to_scalar()?);
+        report(i, n_epochs, train_loss[i - 1], Some(test_loss[i - 1]));
+    }
+    Ok((train_loss, test_loss))
+}
+
 /// To be called with the loss of each epoch `i`, counted from 1. Prints it if it is one of some five
 /// among `n_epochs`, or if nothing was printed for three seconds. Beside the loss there is a curve of
 /// it up to there, on a logarithmic scale, and the time that is left.
 pub fn report_loss(i: usize, n_epochs: usize, loss: f32) {
+    report(i, n_epochs, loss, None);
+}
+
+fn report(i: usize, n_epochs: usize, loss: f32, test_loss: Option<f32>) {
     if QUIET.get() {
         return;
     }
@@ -79,7 +111,9 @@ pub fn report_loss(i: usize, n_epochs: usize, loss: f32) {
                     format!("{} left", in_words(left))
                 }
             };
-            println!("iteration {i}/{n_epochs} | loss: {loss:.3} | {curve} | {time}");
+            let test =
+                test_loss.map_or_else(String::new, |loss| format!(" | test_loss: {loss:.3}"));
+            println!("iteration {i}/{n_epochs} | loss: {loss:.3}{test} | {curve} | {time}");
         }
     });
 }

@@ -1,0 +1,199 @@
+//! Decoders without a network against SciPy's, NumPy's and PyTorch's numbers, and on data whose
+//! answer is known.
+
+use helpers::*;
+
+fn column(values: &[f32]) -> Tensor {
+    Tensor::from_vec(values.to_vec(), (values.len(), 1), &Device::Cpu).unwrap()
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[track_caller]
+fn assert_near(got: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(got.len(), expected.len());
+    for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
+        assert!(
+            (got - expected).abs() <= tolerance,
+            "position {i}: {got} is not {expected}"
+        );
+    }
+}
+
+/// Neurons with bumps of 20 degrees at all orientations; stimuli in an odd order.
+fn tuned(n_stimuli: usize) -> (Tensor, Tensor) {
+    let stimuli: Vec<f32> = (0..n_stimuli)
+        .map(|i| ((i * 7) % n_stimuli) as f32 * 360.0 / n_stimuli as f32)
+        .collect();
+    let response = |ori: f32, neuron: usize| {
+        let away = (ori - 4.0 * neuron as f32 + 180.0).rem_euclid(360.0) - 180.0;
+        (-0.5 * (away / 20.0).powi(2)).exp()
+    };
+    let resp: Vec<f32> = stimuli
+        .iter()
+        .flat_map(|&ori| (0..90).map(move |n| response(ori, n)))
+        .collect();
+    (
+        Tensor::from_vec(resp, (n_stimuli, 90), &Device::Cpu).unwrap(),
+        column(&stimuli),
+    )
+}
+
+#[test]
+fn errors_go_the_shorter_way_round() {
+    let error = circular_error(
+        &column(&[359.0, 1.0, 90.0, -10.0]),
+        &column(&[1.0, 359.0, 100.0, 350.0]),
+    )
+    .unwrap();
+    assert!((error - 14.0 / 4.0).abs() < 1e-6, "{error}");
+    let far = circular_error(&column(&[0.0, 720.0]), &column(&[180.0, 90.0])).unwrap();
+    assert!((far - 135.0).abs() < 1e-6, "{far}");
+}
+
+#[test]
+fn classes_are_equal_parts_of_the_circle() {
+    let classes = stimulus_class(&column(&[0.0, 17.9, 18.0, 359.9]), 20).unwrap();
+    assert_eq!(classes.to_vec1::<u32>().unwrap(), [0, 0, 1, 19]);
+    let error = stimulus_class(&column(&[360.0]), 20)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("from 0 to below 360 degrees"), "{error}");
+}
+
+#[test]
+fn smoothing_is_scipys() {
+    let resp = column(&[3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0, 5.0, 3.0]);
+    // scipy.ndimage.gaussian_filter1d(resp, sigma)
+    for (sigma, expected) in [
+        (
+            1.5,
+            [
+                2.437401, 2.5129, 2.830063, 3.531226, 4.434809, 5.011061, 5.023985, 4.742741,
+                4.384972, 4.090842,
+            ],
+        ),
+        (
+            5.0,
+            [
+                3.543575, 3.580701, 3.650555, 3.744723, 3.85278, 3.963213, 4.065054, 4.149497,
+                4.20943, 4.240473,
+            ],
+        ),
+    ] {
+        assert_near(&numbers(&smooth(&resp, sigma).unwrap()), &expected, 2e-6);
+    }
+}
+
+#[test]
+fn preferred_orientations_are_where_the_bumps_are() {
+    let (resp, stimuli) = tuned(180);
+    let preferred = numbers(&preferred_orientations(&resp, &stimuli, 2.0).unwrap());
+    for (neuron, preferred) in preferred.iter().enumerate().skip(5).take(80) {
+        assert!(
+            (preferred - 4.0 * neuron as f32).abs() <= 2.0,
+            "neuron {neuron}: {preferred}"
+        );
+    }
+}
+
+#[test]
+fn linear_regression_is_numpys() {
+    let resp = Tensor::new(
+        &[[1f32, 2., 0., 1.], [0., 1., 3., 1.], [2., 0., 1., 5.]],
+        &Device::Cpu,
+    )
+    .unwrap();
+    let stimuli = column(&[10.0, 20.0, 60.0]);
+    // numpy.linalg.lstsq, and numpy.linalg.solve with 0.5 on the diagonal, both on centred data
+    for (ridge, weights, bias) in [
+        (
+            0.0,
+            [2.168_141_6, -4.601_77, 2.522_123_9, 9.026_549],
+            8.008_849_56,
+        ),
+        (
+            0.5,
+            [2.150_537_7, -4.359_726_4, 2.228_739, 8.680_352],
+            8.983_382_21,
+        ),
+    ] {
+        let fitted = LinearRegression::fit(&resp, &stimuli, ridge).unwrap();
+        assert_near(&numbers(&fitted.weights), &weights, 1e-5);
+        assert!((fitted.bias - bias).abs() < 1e-6, "{}", fitted.bias);
+    }
+    let exact = LinearRegression::fit(&resp, &stimuli, 0.0).unwrap();
+    assert_near(
+        &numbers(&exact.decode(&resp).unwrap()),
+        &[10.0, 20.0, 60.0],
+        1e-4,
+    );
+    let same = Tensor::ones((3, 4), DType::F32, &Device::Cpu).unwrap();
+    let error = LinearRegression::fit(&same, &stimuli, 0.0)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("fit with a ridge above 0"), "{error}");
+}
+
+#[test]
+fn decoders_without_a_network_find_what_neurons_are_tuned_to() {
+    let (resp, stimuli) = tuned(180);
+    let (test, true_ori) = tuned(99);
+    let vector = PopulationVector::fit(&resp, &stimuli).unwrap();
+    let error = circular_error(&vector.decode(&test).unwrap(), &true_ori).unwrap();
+    assert!(error < 4.0, "population vector: {error}");
+    let filter = MatchedFilter::fit(&resp, &stimuli).unwrap();
+    let error = circular_error(&filter.decode(&test).unwrap(), &true_ori).unwrap();
+    assert!(error < 4.0, "matched filter: {error}");
+}
+
+#[test]
+fn all_decoders_are_compared_on_the_test_set() {
+    let (resp, stimuli) = tuned(60);
+    // Noise, for linear regression wants responses that are not all of one kind.
+    let noise = TorchRng::manual_seed(1).uniform(60 * 90, -0.1, 0.1);
+    let noise = Tensor::from_vec(noise, (60, 90), &Device::Cpu).unwrap();
+    let resp = (resp + noise).unwrap();
+    let (test, true_ori) = tuned(99);
+    let table = compare_decoders(&resp, &stimuli, &test, &true_ori)
+        .unwrap()
+        .to_string();
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!(rows.len(), 9, "{table}");
+    let regression = rows.iter().find(|row| row.contains("ridge 100")).unwrap();
+    assert!(
+        regression.trim_end().ends_with("91"),
+        "90 weights and a bias: {regression}"
+    );
+    let network = rows
+        .iter()
+        .find(|row| row.starts_with("network, M = 10 "))
+        .unwrap();
+    assert!(network.trim_end().ends_with("921"), "{network}");
+}
+
+#[test]
+fn batches_are_those_of_pytorchs_data_loader() {
+    // DataLoader(range(7), batch_size=3, shuffle=True, generator=...manual_seed(3)), two epochs
+    let mut rng = TorchRng::manual_seed(3);
+    assert_eq!(rng.batches(7, 3), [vec![3, 4, 2], vec![0, 1, 6], vec![5]]);
+    assert_eq!(rng.batches(7, 3), [vec![6, 1, 2], vec![3, 4, 0], vec![5]]);
+}
+
+#[test]
+fn momentum_is_pytorchs() {
+    // torch.optim.SGD([w], lr=0.1, momentum=0.9), four steps on the sum of squares
+    let w = Var::new(&[1f32, 2.0], &Device::Cpu).unwrap();
+    let mut optimizer = SGD::with_momentum(vec![w.clone()], 0.1, 0.9).unwrap();
+    for _ in 0..4 {
+        let loss = w.sqr().unwrap().sum_all().unwrap();
+        optimizer.step(&loss.backward().unwrap()).unwrap();
+    }
+    assert_near(
+        &w.to_vec1::<f32>().unwrap(),
+        &[-0.308_600_01, -0.617_200_02],
+        1e-6,
+    );
+}
