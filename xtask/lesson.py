@@ -207,6 +207,9 @@ def problems(notebook):
         if len(re.findall(r"^plot_\w+\(", code, re.MULTILINE)) > 1:
             yield f"{name}: only the last figure of a cell is shown: one figure a cell"
         last = lines[-1].rstrip() if lines else ""
+        opened = [line for line in lines if line[0] not in " \t})"]
+        if last == "}" and re.match(r"(for|while|loop|if)\b", opened[-1]):
+            yield f"{name}: ends with a loop or an if, so () is shown below it: end with a statement"
         if not asked and last.endswith("?"):
             yield f"{name}: the first ? of a session is not the end of a cell: setup()?; comes first"
         asked = asked or "?;" in code

@@ -44,7 +44,7 @@ pub use decoders::{
 pub use net::{DeepNet, DeepNetReLU, Layers, Linear, Network, n_parameters};
 pub use plots::{
     Figure, Values, axes, figure, plot_confusion, plot_data_matrix, plot_decoded,
-    plot_decoding_error, plot_gradient_descent, plot_network, plot_recording,
+    plot_decoding_error, plot_gradient_descent, plot_matrix, plot_network, plot_recording,
     plot_train_and_test_loss, plot_train_loss, plot_tuning_curves, plot_weights,
 };
 pub use recording::{

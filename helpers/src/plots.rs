@@ -22,6 +22,7 @@ mod style;
 mod svg;
 mod ticks;
 
+use std::borrow::Borrow;
 use std::fs;
 use std::path::Path;
 
@@ -125,7 +126,16 @@ pub fn figure(n_rows: usize, n_columns: usize) -> Figure {
 /// # Errors
 /// If `x` is no matrix, or an empty one.
 pub fn plot_data_matrix(x: &Tensor) -> Result<Figure> {
-    heat_map("plot_data_matrix", x, ["", ""])
+    heat_map("plot_data_matrix", x, ["", "", RESPONSE])
+}
+
+/// Heat map of any matrix, `(n_rows, n_columns)`, as [`plot_data_matrix`], with labels of one's own
+/// for columns, rows and colours.
+///
+/// # Errors
+/// If `x` is no matrix, or an empty one.
+pub fn plot_matrix(x: &Tensor, x_label: &str, y_label: &str, colour_label: &str) -> Result<Figure> {
+    heat_map("plot_matrix", x, [x_label, y_label, colour_label])
 }
 
 /// Weights, `(n_outputs, n_inputs)`, blue below zero, white at zero, red above. The strongest
@@ -189,7 +199,7 @@ pub fn plot_tuning_curves(resp: &Tensor, stimuli: &Tensor, ineurons: &[usize]) -
 pub fn plot_recording(resp: &Tensor, stimuli: &Tensor, ineurons: &[usize]) -> Result<Figure> {
     let (n_stimuli, n_neurons) = matrix("plot_recording", resp)?;
     let first = resp.narrow(1, 0, n_neurons.min(100))?.t()?;
-    let heat_map = heat_map("plot_recording", &first, ["stimulus", "neuron"])?;
+    let heat_map = heat_map("plot_recording", &first, ["stimulus", "neuron", RESPONSE])?;
     let curves = plot_tuning_curves(resp, stimuli, ineurons)?;
     let title = format!("{n_neurons} neurons in response to {n_stimuli} stimuli");
     Ok(figure(1, 2).with(heat_map).with(curves).title(&title))
@@ -201,7 +211,7 @@ pub fn plot_recording(resp: &Tensor, stimuli: &Tensor, ineurons: &[usize]) -> Re
 /// # Errors
 /// None today.
 pub fn plot_train_loss(train_loss: &[f32]) -> Result<Figure> {
-    losses("", train_loss)
+    losses("mean squared error", "", train_loss)
 }
 
 /// The loss on the training set and that on the test set, one value an iteration each.
@@ -209,11 +219,11 @@ pub fn plot_train_loss(train_loss: &[f32]) -> Result<Figure> {
 /// # Errors
 /// None today.
 pub fn plot_train_and_test_loss(train_loss: &[f32], test_loss: &[f32]) -> Result<Figure> {
-    losses("training set", train_loss)?.line("test set", &(0..test_loss.len()), &test_loss)
+    losses("loss", "training set", train_loss)?.line("test set", &(0..test_loss.len()), &test_loss)
 }
 
-fn losses(name: &str, train_loss: &[f32]) -> Result<Figure> {
-    let mut figure = axes("iterations of gradient descent", "mean squared error");
+fn losses(y_label: &str, name: &str, train_loss: &[f32]) -> Result<Figure> {
+    let mut figure = axes("iterations of gradient descent", y_label);
     figure.each_axes(|axes| axes.from_zero = true);
     figure.line(name, &(0..train_loss.len()), &train_loss)
 }
@@ -304,7 +314,14 @@ pub fn plot_gradient_descent() -> Figure {
     }
 }
 
-fn heat_map(caller: &str, x: &Tensor, [x_label, y_label]: [&str; 2]) -> Result<Figure> {
+/// What the colours of responses mean.
+const RESPONSE: &str = "normalized neural response";
+
+fn heat_map(
+    caller: &str,
+    x: &Tensor,
+    [x_label, y_label, colour_label]: [&str; 3],
+) -> Result<Figure> {
     let (_, n_columns) = matrix(caller, x)?;
     let values = matrix_values(x)?;
     let [low, high] = percentiles(&values, [1.0, 99.0]);
@@ -313,7 +330,7 @@ fn heat_map(caller: &str, x: &Tensor, [x_label, y_label]: [&str; 2]) -> Result<F
         n_columns,
         x_label: x_label.into(),
         y_label: y_label.into(),
-        colour_label: "normalized neural response".into(),
+        colour_label: colour_label.into(),
         colours: &PINK,
         limits: (low, if high > low { high } else { low + 1.0 }),
         numbered: false,
@@ -373,39 +390,44 @@ impl Figure {
 
     /// Puts in another figure, at the next place; where there is none left, in a further row.
     #[must_use]
-    pub fn with(mut self, other: Self) -> Self {
-        let mut panels = other.frames.into_iter().next_back().unwrap_or_default();
+    pub fn with(&self, other: impl Borrow<Self>) -> Self {
+        self.with_figure(other.borrow())
+    }
+
+    fn with_figure(&self, other: &Self) -> Self {
+        let mut all = self.clone();
+        let mut panels = other.frames.last().cloned().unwrap_or_default();
         if let [panel] = &mut panels[..] {
-            panel.title = other.title;
+            panel.title.clone_from(&other.title);
         }
-        if let Some(frame) = self.frames.last_mut() {
+        if let Some(frame) = all.frames.last_mut() {
             frame.extend(panels);
             let n_rows = frame.len().div_ceil(self.n_columns);
             if n_rows > self.n_rows {
-                self.n_rows = n_rows;
-                self.inches = figure(n_rows, self.n_columns).inches;
+                all.n_rows = n_rows;
+                all.inches = figure(n_rows, self.n_columns).inches;
             }
         }
-        self
+        all
     }
 
     /// What stands above the figure.
     #[must_use]
-    pub fn title(mut self, title: &str) -> Self {
-        self.title = title.into();
-        self
+    pub fn title(&self, title: &str) -> Self {
+        Self {
+            title: title.into(),
+            ..self.clone()
+        }
     }
 
     /// Says in the title where the data come from, if they are simulated.
     #[must_use]
-    pub fn of(mut self, source: Source) -> Self {
-        if let Source::Simulated { .. } = source {
-            self.title = match self.title.as_str() {
-                "" => "simulated recording".into(),
-                title => format!("{title} (simulated)"),
-            };
+    pub fn of(&self, source: Source) -> Self {
+        match (source, self.title.as_str()) {
+            (Source::Recording, _) => self.clone(),
+            (Source::Simulated { .. }, "") => self.title("simulated recording"),
+            (Source::Simulated { .. }, title) => self.title(&format!("{title} (simulated)")),
         }
-        self
     }
 
     /// A line through points, interrupted where one is not finite. With an empty `name` it is not
@@ -413,7 +435,7 @@ impl Figure {
     ///
     /// # Errors
     /// If `x` and `y` have different numbers of values, or the figure has no axes.
-    pub fn line(self, name: &str, x: &dyn Values, y: &dyn Values) -> Result<Self> {
+    pub fn line(&self, name: &str, x: &dyn Values, y: &dyn Values) -> Result<Self> {
         self.series(Kind::Line, name, x, y)
     }
 
@@ -421,7 +443,7 @@ impl Figure {
     ///
     /// # Errors
     /// As [`Figure::line`].
-    pub fn points(self, name: &str, x: &dyn Values, y: &dyn Values) -> Result<Self> {
+    pub fn points(&self, name: &str, x: &dyn Values, y: &dyn Values) -> Result<Self> {
         self.series(Kind::Points, name, x, y)
     }
 
@@ -429,14 +451,15 @@ impl Figure {
     ///
     /// # Errors
     /// As [`Figure::line`].
-    pub fn bars(self, name: &str, x: &dyn Values, y: &dyn Values) -> Result<Self> {
+    pub fn bars(&self, name: &str, x: &dyn Values, y: &dyn Values) -> Result<Self> {
         self.series(Kind::Bars, name, x, y)
     }
 
-    fn series(mut self, kind: Kind, name: &str, x: &dyn Values, y: &dyn Values) -> Result<Self> {
+    fn series(&self, kind: Kind, name: &str, x: &dyn Values, y: &dyn Values) -> Result<Self> {
+        let mut figure = self.clone();
         let (x, y) = (x.values()?, y.values()?);
         same_number("figure", x.len(), y.len())?;
-        let last = self.frames.last_mut().and_then(|frame| frame.last_mut());
+        let last = figure.frames.last_mut().and_then(|frame| frame.last_mut());
         let Some(Content::Axes(axes)) = last.map(|panel| &mut panel.content) else {
             return Err(Error::Msg(
                 "figure: expected axes to draw in, got a figure that has none: begin with axes(), \
@@ -446,15 +469,16 @@ impl Figure {
         };
         let name = name.into();
         axes.series.push(Series { name, kind, x, y });
-        Ok(self)
+        Ok(figure)
     }
 
     /// Heights on a logarithmic scale, on all axes of the figure. Values that are not above zero
     /// are left out.
     #[must_use]
-    pub fn log_scale(mut self) -> Self {
-        self.each_axes(|axes| axes.logarithmic = true);
-        self
+    pub fn log_scale(&self) -> Self {
+        let mut figure = self.clone();
+        figure.each_axes(|axes| axes.logarithmic = true);
+        figure
     }
 
     fn each_axes(&mut self, change: impl Fn(&mut Axes)) {
@@ -627,8 +651,7 @@ mod tests {
         let grid = |n_columns| {
             lines
                 .iter()
-                .cloned()
-                .fold(figure(1, n_columns), Figure::with)
+                .fold(figure(1, n_columns), |all, one| all.with(one))
         };
         let resp = matrix_of(4, 300);
         let stimuli = matrix_of(4, 1);
@@ -828,7 +851,7 @@ mod tests {
         let resp = matrix_of(4, 3);
         let figure = plot_recording(&resp, &matrix_of(4, 1), &[0, 2]).unwrap();
         let title = "3 neurons in response to 4 stimuli";
-        assert_eq!(figure.clone().of(Source::Recording).title, title);
+        assert_eq!(figure.of(Source::Recording).title, title);
         let simulated = Source::Simulated { seed: 1 };
         assert_eq!(figure.of(simulated).title, format!("{title} (simulated)"));
         let figure = plot_train_loss(&[1.0]).unwrap();
@@ -868,7 +891,7 @@ mod tests {
     #[test]
     fn a_figure_that_is_full_gets_another_row() {
         let one = plot_train_loss(&[1.0]).unwrap();
-        let three = figure(1, 2).with(one.clone()).with(one.clone()).with(one);
+        let three = figure(1, 2).with(&one).with(&one).with(&one);
         assert_eq!((three.n_rows, three.frames[0].len()), (2, 3));
         assert_eq!(three.size(), (960, 672));
     }

@@ -54,9 +54,11 @@ fn source(notebook: &Value, id: &str) -> String {
 
 /// The notebook with `helpers` named so that it is found from `target/run/NAME/`.
 fn found_from_elsewhere(mut notebook: Value) -> Value {
-    let helpers = root().join("helpers").display().to_string();
-    let dependencies = source(&notebook, "05-dependencies").replace("../helpers", &helpers);
-    set_source(&mut notebook, "05-dependencies", &dependencies);
+    let helpers = root().join("helpers");
+    for cell in notebook["cells"].as_array_mut().unwrap() {
+        cell["source"] =
+            json!(text(&cell["source"]).replace("\"../helpers\"", &format!("{helpers:?}")));
+    }
     notebook
 }
 
@@ -143,6 +145,10 @@ fn what_breaks_a_rule_is_rejected() {
         (&["let y = &x;"], "y borrows"),
         (&["print!(\"x\");"], "print! without a newline"),
         (&["plot_network()\nplot_network()"], "one figure a cell"),
+        (
+            &["for i in 0..3 {\n    println!(\"{i}\");\n}"],
+            "so () is shown below it",
+        ),
         (&["todo!(\"later\");"], "a todo! outside an exercise"),
         (
             &["fn f(x: &Tensor) -> f32 {\n    todo!(\"f\")\n}"],
@@ -367,9 +373,7 @@ fn who_begins_with_section_3_catches_up_in_one_cell() {
         .lines()
         .map(|line| &line[line.len().min(3)..])
         .collect();
-    let helpers = root().join("helpers").display().to_string();
-    let uncommented = uncommented.join("\n").replace("../helpers", &helpers);
-    set_source(&mut notebook, "31-catch-up", &uncommented);
+    set_source(&mut notebook, "31-catch-up", &uncommented.join("\n"));
     let all = notebook["cells"].as_array_mut().unwrap();
     all.retain(|cell| cell["id"].as_str().unwrap() >= "31");
     write(&path, &notebook);

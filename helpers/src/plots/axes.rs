@@ -424,6 +424,7 @@ fn heat_map(scene: &mut Scene, map: &HeatMap, place: Place, letters: f64) -> Res
         low,
         high,
         logarithmic: false,
+        whole: false,
     };
 
     // The colour bar takes what its labels need, the map the rest.
@@ -443,6 +444,7 @@ fn heat_map(scene: &mut Scene, map: &HeatMap, place: Place, letters: f64) -> Res
             low: -0.5,
             high: n as f64 - 0.5,
             logarithmic: false,
+            whole: true,
         },
         ticks: &[],
         ticked: map.numbered,

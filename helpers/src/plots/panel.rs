@@ -79,6 +79,7 @@ impl Axes {
                     low: low - room,
                     high: high + room,
                     logarithmic: false,
+                    whole: true,
                 }
             }
             _ if self.x_ticks.is_empty() => Range::around(values, false),
@@ -89,6 +90,7 @@ impl Axes {
                     low,
                     high,
                     logarithmic: false,
+                    whole: false,
                 }
             }
         }

@@ -6,6 +6,8 @@ pub struct Range {
     pub low: f64,
     pub high: f64,
     pub logarithmic: bool,
+    /// Only whole numbers mean something, such as those of rows.
+    pub whole: bool,
 }
 
 impl Range {
@@ -35,6 +37,7 @@ impl Range {
                 low: low / 10f64.powf(room),
                 high: high * 10f64.powf(room),
                 logarithmic,
+                whole: false,
             };
         }
         let (low, high) = match (low, high) {
@@ -48,6 +51,7 @@ impl Range {
             low: low - room,
             high: high + room,
             logarithmic,
+            whole: false,
         }
     }
 
@@ -59,6 +63,7 @@ impl Range {
             low,
             high: high + (high - low) * 0.05,
             logarithmic: false,
+            whole: false,
         }
     }
 
@@ -76,8 +81,8 @@ impl Range {
         let step = [1.0, 2.0, 2.5, 5.0, 10.0]
             .map(|s| s * unit)
             .into_iter()
-            .find(|step| *step >= least * (1.0 - 1e-9))
-            .unwrap_or(10.0 * unit);
+            .find(|step| *step >= least * (1.0 - 1e-9) && (!self.whole || step.fract() == 0.0))
+            .unwrap_or(if self.whole { 1.0 } else { 10.0 * unit });
         let first = (self.low / step - 1e-9).ceil() as i64;
         let last = (self.high / step + 1e-9).floor() as i64;
         (first..=last).map(|i| i as f64 * step).collect()
@@ -199,6 +204,21 @@ mod tests {
         ] {
             assert_eq!(labels(values), expected, "{values:?}");
         }
+    }
+
+    #[test]
+    fn whole_numbers_have_whole_steps() {
+        let steps = |high: f64, n: f64| {
+            let range = Range::around([-0.5, high].into_iter(), false);
+            Range {
+                whole: true,
+                ..range
+            }
+            .ticks(n)
+        };
+        assert_eq!(steps(3.5, 9.0), [0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(steps(19.5, 8.0), [0.0, 5.0, 10.0, 15.0, 20.0]);
+        assert_eq!(steps(250.0, 10.0), [0.0, 50.0, 100.0, 150.0, 200.0, 250.0]);
     }
 
     #[test]
