@@ -777,7 +777,7 @@ mod tests {
                 _ => panic!("no tick {words}"),
             }
         };
-        assert!((dots[1].0 - tick("1.00").0).abs() < 1.0, "{dots:?}");
+        assert!((dots[1].0 - tick("1").0).abs() < 1.0, "{dots:?}");
         assert!((dots[2].1 - tick("10").1).abs() < 2.0, "{dots:?}");
         assert!(dots[0].1 > dots[1].1 && dots[1].1 > dots[2].1);
     }

@@ -69,6 +69,15 @@ pub struct HeatMap {
 
 impl Axes {
     pub fn x_range(&self) -> Range {
+        let range = self.x_range_of_any();
+        let mut values = self.series.iter().flat_map(|series| &series.x);
+        Range {
+            whole: values.all(|x| x.fract() == 0.0),
+            ..range
+        }
+    }
+
+    fn x_range_of_any(&self) -> Range {
         let values = self.series.iter().flat_map(|series| &series.x).copied();
         match (self.from_zero, self.has_bars()) {
             (true, false) => Range::from_zero(values),
@@ -79,7 +88,7 @@ impl Axes {
                     low: low - room,
                     high: high + room,
                     logarithmic: false,
-                    whole: true,
+                    whole: false,
                 }
             }
             _ if self.x_ticks.is_empty() => Range::around(values, false),

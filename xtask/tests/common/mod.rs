@@ -72,7 +72,21 @@ pub fn run(notebook: &Path) -> (bool, String, Value) {
         .unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
-    (output.status.success(), printed, read(&executed))
+    let executed = read(&executed);
+    for cell in cells(&executed, "code") {
+        for output in cell["outputs"].as_array().unwrap() {
+            // What comes of a last line that is no value, or that gives a variable away.
+            let shown = text(
+                &output["data"]
+                    .get("text/plain")
+                    .cloned()
+                    .unwrap_or("".into()),
+            );
+            let odd = shown.trim() == "()" || shown.starts_with("Figure {");
+            assert!(!odd, "{} shows {shown:.100}", cell["id"]);
+        }
+    }
+    (output.status.success(), printed, executed)
 }
 
 pub fn run_fixture(name: &str) -> (bool, String, Value) {
