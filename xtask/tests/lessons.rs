@@ -311,6 +311,40 @@ fn wrong_answers_are_not_and_nothing_is_lost() {
     assert!(printed.contains("mean squared error: "), "{printed}");
 }
 
+/// The solutions in the exercises' places, and then the checks.
+#[test]
+fn the_bonus_solutions_are_told_ok_in_the_kernel() {
+    let path = folder("bonus_answers").join("bonus_answers.ipynb");
+    let bonus = root().join("notebooks/W1D5_Tutorial1_Bonus.ipynb");
+    let mut notebook = found_from_elsewhere(read(&bonus));
+    let names = [
+        "22-exercise-gradient",
+        "44-exercise-sin-cos",
+        "47-exercise-nll",
+        "61-exercise-penalty",
+    ];
+    for exercise in names {
+        let solution = source(&notebook, &exercise.replace("exercise", "solution"));
+        set_source(&mut notebook, exercise, &solution);
+    }
+    let kept = |id: &str| {
+        names.contains(&id)
+            || id.contains("-check-")
+            || ["02-dependencies", "03-imports"].contains(&id)
+    };
+    let all = notebook["cells"].as_array_mut().unwrap();
+    all.retain(|cell| kept(cell["id"].as_str().unwrap()));
+    write(&path, &notebook);
+    let (passed, printed, executed) = run(&path);
+    assert!(passed, "{printed}");
+    let verdicts = verdicts(&executed);
+    assert_eq!(verdicts.len(), 4);
+    assert!(
+        verdicts.iter().all(|verdict| verdict.starts_with("ok: ")),
+        "{verdicts:?}"
+    );
+}
+
 #[test]
 fn every_cell_may_be_run_twice() {
     let path = folder("twice").join("twice.ipynb");

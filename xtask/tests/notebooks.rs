@@ -7,6 +7,7 @@ use std::fs;
 use std::process::Command;
 
 use common::{cells, root, run, run_fixture, stream, text, tutorial};
+use serde_json::Value;
 
 #[track_caller]
 fn assert_rejected(name: &str, why: &str) {
@@ -69,10 +70,10 @@ fn errors_in_cells_are_short() {
     }
 }
 
-/// The numbers that the text announces are those that the cells print.
-#[test]
-fn the_tutorial_runs_and_prints_what_its_text_says() {
-    let (passed, printed, executed) = run(&root().join("notebooks/W1D5_Tutorial1.ipynb"));
+/// Runs a notebook, and holds the numbers that its text announces against those that its cells
+/// print. Returns the executed notebook, and the announced blocks for the data that were used.
+fn runs_as_its_text_says(name: &str) -> (Value, Vec<String>) {
+    let (passed, printed, executed) = run(&root().join("notebooks").join(name));
     assert!(passed, "{printed}");
     let printed = stream(&executed, "stdout").concat();
     let fence = match printed.contains("the data are simulated") {
@@ -86,14 +87,35 @@ fn the_tutorial_runs_and_prints_what_its_text_says() {
             Some(block.split_once("```").unwrap().0.trim().to_owned())
         })
         .collect();
-    assert!(announced.len() >= 2, "{announced:?}");
     for lines in &announced {
         assert!(
             same_numbers(&printed, lines),
             "{lines}\nis not in\n{printed}"
         );
     }
-    if fence == "```simulated\n" {
+    (executed, announced)
+}
+
+/// The figures of an executed notebook, each of which says what it shows.
+fn figures(executed: &Value) -> usize {
+    let outputs = cells(executed, "code").flat_map(|cell| cell["outputs"].as_array().unwrap());
+    let figures: Vec<&Value> = outputs
+        .filter(|output| output["data"]["image/png"].is_string())
+        .collect();
+    for figure in &figures {
+        let html = text(&figure["data"]["text/html"]);
+        let alt = html.split("alt='").nth(1).expect("alt text");
+        assert!(alt.split('\'').next().unwrap().len() > 30, "{alt}");
+    }
+    figures.len()
+}
+
+#[test]
+fn the_tutorial_runs_and_prints_what_its_text_says() {
+    let (executed, announced) = runs_as_its_text_says("W1D5_Tutorial1.ipynb");
+    let printed = stream(&executed, "stdout").concat();
+    assert!(announced.len() >= 2, "{announced:?}");
+    if printed.contains("the data are simulated") {
         // The README's table has the same losses.
         let readme = fs::read_to_string(root().join("README.md")).unwrap();
         let losses: Vec<&str> = announced
@@ -107,11 +129,27 @@ fn the_tutorial_runs_and_prints_what_its_text_says() {
             assert!(readme.contains(loss), "the README does not have {loss}");
         }
     }
-    let figures = cells(&executed, "code")
-        .flat_map(|cell| cell["outputs"].as_array().unwrap())
-        .filter(|output| output["data"]["image/png"].is_string())
-        .count();
-    assert_eq!(figures, 4, "recording, network, gradient descent, loss");
+    let n = figures(&executed);
+    assert_eq!(n, 4, "recording, network, gradient descent, loss");
+    let page = fs::read_to_string(root().join("target/run/W1D5_Tutorial1.html")).unwrap();
+    assert_eq!(
+        page.matches("alt='").count() + page.matches("alt=\"").count(),
+        n
+    );
+}
+
+#[test]
+fn the_bonus_runs_and_prints_what_its_text_says() {
+    let (executed, announced) = runs_as_its_text_says("W1D5_Tutorial1_Bonus.ipynb");
+    let printed = stream(&executed, "stdout").concat();
+    if printed.contains("the data are simulated") {
+        assert_eq!(announced.len(), 2, "{announced:?}");
+    }
+    assert_eq!(figures(&executed), 11);
+    let table = cells(&executed, "code")
+        .find(|cell| cell["id"] == "71-compare")
+        .unwrap();
+    assert!(table["outputs"].to_string().contains("population vector"));
 }
 
 /// Whether the lines occur in what was printed, with numbers equal to 1e-5 (processors differ).
