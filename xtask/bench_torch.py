@@ -157,7 +157,7 @@ def bonus_parity(python):
     for line in map(str, torch["lines"]):
         same = any(got.startswith(line) for got in printed)
         # A price on the weights' sizes has weights near zero jump from one side of it to the other;
-        # when, the last bit decides. PyTorch differs from itself, by a third of that, if neurons are permuted.
+        # when, the last bit decides. PyTorch differs from itself, too, if neurons are permuted.
         penalised = penalised or line.startswith("fraction correct")
         if penalised and not same and any(near(line, got) for got in printed):
             rows.append((f"`{line}`", "equal to 0.001"))

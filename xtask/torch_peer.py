@@ -101,14 +101,14 @@ def descend(net, loss_fn, x, y, n_epochs, learning_rate, test=None, penalty=lamb
     optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate)
     losses, test_losses = [], []
     for _ in range(n_epochs):
+        if test:
+            with torch.no_grad():
+                test_losses.append((loss_fn(net(test[0]), test[1]) + penalty()).item())
         loss = loss_fn(net(x), y) + penalty()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-        if test:
-            with torch.no_grad():
-                test_losses.append((loss_fn(net(test[0]), test[1]) + penalty()).item())
     return losses, test_losses
 
 

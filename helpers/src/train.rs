@@ -65,12 +65,11 @@ pub fn train_and_test(
     let (mut train_loss, mut test_loss) = (Vec::new(), Vec::new());
 
     for i in 1..=n_epochs {
+        let out = net.forward(test_data)?.detach(); // of no use to the gradients
+        test_loss.push(loss_fn(&out, test_labels)?.to_scalar()?);
         let loss = loss_fn(&net.forward(train_data)?, train_labels)?;
-        optimizer.step(&loss.backward()?)?;
         train_loss.push(loss.to_scalar()?);
-
-        let loss = loss_fn(&net.forward(test_data)?, test_labels)?;
-        test_loss.push(loss.to_scalar()?);
+        optimizer.step(&loss.backward()?)?;
         report(i, n_epochs, train_loss[i - 1], Some(test_loss[i - 1]));
     }
     Ok((train_loss, test_loss))

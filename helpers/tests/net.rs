@@ -82,3 +82,25 @@ fn train_uses_the_loss_that_it_is_given() {
     assert!((twice[0] - 2.0 * once[0]).abs() < 1e-3 * once[0]);
     assert!((twice[1] - 2.0 * once[1]).abs() < 1e-3 * once[1]);
 }
+
+#[test]
+fn the_test_set_is_looked_at_and_takes_no_part() {
+    let data = |seed: u64, n: usize| {
+        let values = TorchRng::manual_seed(seed).uniform(n * 4, -1.0, 1.0);
+        let x = Tensor::from_vec(values, (n, 4), &Device::Cpu).unwrap();
+        let y = x.sum_keepdim(1).unwrap();
+        (x, y)
+    };
+    let ((x, y), (x_test, y_test)) = (data(1, 9), data(2, 5));
+    let net = || Layers::new(&mut TorchRng::manual_seed(1), &[4, 3, 1]).unwrap();
+    let (alone, both) = (net(), net());
+    let first_test = loss::mse(&both.forward(&x_test).unwrap(), &y_test).unwrap();
+    let train_loss = train(&alone, loss::mse, &x, &y, 20, 0.05).unwrap();
+    let test = (&x_test, &y_test);
+    let (same, test_loss) = train_and_test(&both, loss::mse, (&x, &y), test, 20, 0.05).unwrap();
+    assert_eq!(train_loss, same);
+    assert_eq!(test_loss.len(), 20);
+    // Before the first update, as the loss on the training set.
+    assert_eq!(test_loss[0], first_test.to_scalar::<f32>().unwrap());
+    assert!(test_loss[19] < test_loss[0]);
+}
