@@ -691,7 +691,7 @@ mod tests {
                 .marks
                 .iter()
                 .filter_map(|mark| match mark {
-                    Mark::Text(text) if !text.words.is_empty() => Some(text),
+                    Mark::Text(text) => Some(text),
                     _ => None,
                 })
                 .collect();

@@ -83,7 +83,7 @@ class Notebook:
         self.idle()
 
     def says(self, id, text):
-        expect(self.cell(id).locator(".jp-OutputArea").first).to_contain_text(text, timeout=30_000)
+        expect(self.cell(id).locator(".jp-OutputArea").first).to_contain_text(text, timeout=120_000)
 
     def picture(self, name, id=None):
         if id:

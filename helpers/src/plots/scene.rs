@@ -1,7 +1,7 @@
 //! What a figure consists of once it is laid out: marks at places, in CSS pixels from the upper left
 //! corner. It can then be written as pixels or as SVG.
 
-use super::style::{Colour, text_width};
+use super::style::{BLACK, Colour, text_width};
 use crate::Result;
 
 /// Horizontal place, then vertical place.
@@ -178,15 +178,20 @@ impl Scene {
     }
 
     pub fn text(&mut self, words: &str, at: Point, size: f64, colour: Colour, side: Side) {
-        let words = words.to_owned();
-        self.marks.push(Mark::Text(Text {
-            words,
+        self.write(Text {
+            words: words.to_owned(),
             at,
             size,
             colour,
             side,
             upright: false,
-        }));
+        });
+    }
+
+    fn write(&mut self, text: Text) {
+        if !text.words.is_empty() {
+            self.marks.push(Mark::Text(text));
+        }
     }
 
     /// A text, smaller if it has to be, whose middle is at a point, along an extent.
@@ -200,14 +205,14 @@ impl Scene {
     ) -> Result<()> {
         let width = text_width(words, size)?;
         let size = size * (extent / width.max(1.0)).min(1.0);
-        self.marks.push(Mark::Text(Text {
+        self.write(Text {
             words: words.to_owned(),
             at,
             size,
-            colour: super::style::BLACK,
+            colour: BLACK,
             side: Side::Middle,
             upright,
-        }));
+        });
         Ok(())
     }
 }
