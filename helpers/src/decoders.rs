@@ -10,7 +10,7 @@ use candle_nn::ops::log_softmax;
 
 use crate::train::quietly;
 use crate::{
-    D, DType, DeepNetReLU, Device, Error, Layers, Module, Result, Tensor, TorchRng, loss,
+    D, DType, DeepNetReLU, Device, Error, Layers, Module, Result, Tensor, TorchRng, Values, loss,
     n_parameters, train,
 };
 
@@ -20,7 +20,7 @@ use crate::{
 /// # Errors
 /// If the two have different shapes.
 pub fn circular_error(decoded: &Tensor, stimuli: &Tensor) -> Result<f64> {
-    let differences = numbers(&decoded.sub(stimuli)?)?;
+    let differences = decoded.sub(stimuli)?.values()?;
     let around = |d: &f64| ((d + 180.0).rem_euclid(360.0) - 180.0).abs();
     Ok(differences.iter().map(around).sum::<f64>() / differences.len() as f64)
 }
@@ -31,7 +31,7 @@ pub fn circular_error(decoded: &Tensor, stimuli: &Tensor) -> Result<f64> {
 /// # Errors
 /// If `n_classes` is 0 or an orientation is outside 0 to below 360 degrees.
 pub fn stimulus_class(stimuli: &Tensor, n_classes: usize) -> Result<Tensor> {
-    let stimuli = numbers(stimuli)?;
+    let stimuli = stimuli.values()?;
     let on_circle = |ori: &f64| (0.0..360.0).contains(ori);
     if n_classes == 0 || !stimuli.iter().all(on_circle) {
         return Err(Error::Msg(format!(
@@ -91,14 +91,10 @@ pub fn preferred_orientations(resp: &Tensor, stimuli: &Tensor, sigma: f64) -> Re
 
 /// The numbers of the stimuli in the order of their orientations.
 fn in_order(stimuli: &Tensor) -> Result<Tensor> {
-    let orientations = numbers(stimuli)?;
+    let orientations = stimuli.values()?;
     let mut order: Vec<u32> = (0..orientations.len() as u32).collect();
     order.sort_by(|&a, &b| orientations[a as usize].total_cmp(&orientations[b as usize]));
     Tensor::new(order, &Device::Cpu)
-}
-
-fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
-    tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()
 }
 
 /// Linear regression of orientation on responses, in closed form.
@@ -124,12 +120,12 @@ impl LinearRegression {
         let resp = resp.to_dtype(DType::F64)?;
         let mean_resp = resp.mean_keepdim(0)?; // (1, n_neurons)
         let centred = resp.broadcast_sub(&mean_resp)?;
-        let y = numbers(stimuli)?;
+        let y = stimuli.values()?;
         let mean_y = y.iter().sum::<f64>() / n as f64;
         let y: Vec<f64> = y.iter().map(|y| y - mean_y).collect();
 
         // W = X' a with (X X' + ridge) a = y: as many unknowns as stimuli, not as neurons.
-        let mut gram = numbers(&centred.matmul(&centred.t()?)?)?;
+        let mut gram = centred.matmul(&centred.t()?)?.values()?;
         let size = (0..n).map(|i| gram[i * n + i]).sum::<f64>() / n as f64;
         // Centred rows add up to nothing, so one direction is missing; y has no part in it.
         gram.iter_mut().for_each(|g| *g += size / n as f64);
@@ -144,7 +140,7 @@ impl LinearRegression {
         let weights = centred
             .t()?
             .matmul(&Tensor::from_vec(a, (n, 1), &Device::Cpu)?)?;
-        let offset = numbers(&mean_resp.matmul(&weights)?)?[0];
+        let offset = mean_resp.matmul(&weights)?.values()?[0];
         Ok(Self {
             weights: weights.to_dtype(DType::F32)?,
             bias: mean_y - offset,

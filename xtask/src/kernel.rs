@@ -310,8 +310,14 @@ fn own_kernels() -> Result<Option<PathBuf>> {
         .with_context(|| format!("cannot make {}: make it writable", own.display()))?;
     let vendor = format!("directory = {:?}", kernels().join("vendor"));
     let config = CARGO_CONFIG.replace("directory = \"vendor\"", &vendor);
-    fs::write(own.join(".cargo/config.toml"), config)?;
+    let file = own.join(".cargo/config.toml");
+    if fs::read_to_string(&file).is_ok_and(|there| there == config) {
+        return Ok(Some(own)); // other kernels may be reading it
+    }
     view::make_cargo_home(&own, false)?;
+    let part = own.join(format!("config-{}", std::process::id()));
+    fs::write(&part, config)?;
+    fs::rename(&part, &file)?;
     Ok(Some(own))
 }
 

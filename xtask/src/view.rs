@@ -85,7 +85,10 @@ pub fn make_cargo_home(view: &Path, as_users: bool) -> Result<()> {
     let program = bin.join("cargo");
     if !program.exists() {
         fs::remove_file(&program).ok();
-        symlink(std::env::current_exe()?, program)?;
+        let made = symlink(std::env::current_exe()?, &program);
+        if !program.exists() {
+            made?; // otherwise another kernel was first
+        }
     }
     // The user's settings go on to hold, and what has been downloaded is not downloaded again.
     if let Some(home) = setup::cargo_home().filter(|_| as_users) {

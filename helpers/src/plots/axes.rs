@@ -420,12 +420,7 @@ impl<'a> Legend<'a> {
 fn heat_map(scene: &mut Scene, map: &HeatMap, place: Place, letters: f64) -> Result<()> {
     let (base, small) = (BASE * letters, SMALL * letters);
     let (low, high) = map.limits;
-    let colours = Range {
-        low,
-        high,
-        logarithmic: false,
-        whole: false,
-    };
+    let colours = Range::linear(low, high);
 
     // The colour bar takes what its labels need, the map the rest.
     let bar_ticks = colours.ticks((place.height / (small * 3.0)).clamp(2.0, 9.0));
@@ -441,10 +436,8 @@ fn heat_map(scene: &mut Scene, map: &HeatMap, place: Place, letters: f64) -> Res
     let axis = |label, n: usize, downward| Axis {
         label,
         range: Range {
-            low: -0.5,
-            high: n as f64 - 0.5,
-            logarithmic: false,
             whole: true,
+            ..Range::linear(-0.5, n as f64 - 0.5)
         },
         ticks: &[],
         ticked: map.numbered,

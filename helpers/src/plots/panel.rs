@@ -69,39 +69,23 @@ pub struct HeatMap {
 
 impl Axes {
     pub fn x_range(&self) -> Range {
-        let range = self.x_range_of_any();
-        let mut values = self.series.iter().flat_map(|series| &series.x);
-        Range {
-            whole: values.all(|x| x.fract() == 0.0),
-            ..range
-        }
-    }
-
-    fn x_range_of_any(&self) -> Range {
-        let values = self.series.iter().flat_map(|series| &series.x).copied();
-        match (self.from_zero, self.has_bars()) {
-            (true, false) => Range::from_zero(values),
-            (_, true) => {
-                let room = self.bar_width() * 0.75;
-                let (low, high) = extent(values);
-                Range {
-                    low: low - room,
-                    high: high + room,
-                    logarithmic: false,
-                    whole: false,
-                }
-            }
-            _ if self.x_ticks.is_empty() => Range::around(values, false),
+        let values = || self.series.iter().flat_map(|series| &series.x).copied();
+        let range = if self.has_bars() {
+            let room = self.bar_width() * 0.75;
+            let (low, high) = extent(values());
+            Range::linear(low - room, high + room)
+        } else if self.from_zero {
+            Range::from_zero(values())
+        } else if self.x_ticks.is_empty() {
+            Range::around(values(), false)
+        } else {
             // Ticks of one's own stand for a range of one's own.
-            _ => {
-                let (low, high) = extent(values.chain(self.x_ticks.iter().copied()));
-                Range {
-                    low,
-                    high,
-                    logarithmic: false,
-                    whole: false,
-                }
-            }
+            let (low, high) = extent(values().chain(self.x_ticks.iter().copied()));
+            Range::linear(low, high)
+        };
+        Range {
+            whole: values().all(|x| x.fract() == 0.0),
+            ..range
         }
     }
 

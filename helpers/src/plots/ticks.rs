@@ -11,6 +11,15 @@ pub struct Range {
 }
 
 impl Range {
+    pub fn linear(low: f64, high: f64) -> Self {
+        Self {
+            low,
+            high,
+            logarithmic: false,
+            whole: false,
+        }
+    }
+
     /// Where a value is: 0 at the low end, 1 at the high one.
     pub fn part(&self, value: f64) -> f64 {
         match self.logarithmic {
@@ -47,24 +56,14 @@ impl Range {
             (low, high) => (low, high),
         };
         let room = (high - low) * 0.05;
-        Self {
-            low: low - room,
-            high: high + room,
-            logarithmic,
-            whole: false,
-        }
+        Self::linear(low - room, high + room)
     }
 
     /// From zero, or the lowest value if that is below, to a little above the highest.
     pub fn from_zero(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = extent(values.chain([0.0]));
         let high = if high > low { high } else { low + 1.0 };
-        Self {
-            low,
-            high: high + (high - low) * 0.05,
-            logarithmic: false,
-            whole: false,
-        }
+        Self::linear(low, high + (high - low) * 0.05)
     }
 
     /// At most about `n` round numbers within the range.
