@@ -820,6 +820,8 @@ mod tests {
         assert!(svg.contains(">stimulus orientation (°)</text>"));
         assert!(svg.contains("href='data:image/png;base64,"));
         assert!(svg.trim_end().ends_with("</svg>"));
+        let odd = plot_network().title("1 < 2 & 'so on'").svg().unwrap();
+        assert!(odd.contains("<title>1 &lt; 2 &amp; &#39;so on&#39;; diagram"));
         let error = figure
             .save(dir.path().join("a.jpg"))
             .unwrap_err()

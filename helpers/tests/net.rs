@@ -104,3 +104,29 @@ fn the_test_set_is_looked_at_and_takes_no_part() {
     assert_eq!(test_loss[0], first_test.to_scalar::<f32>().unwrap());
     assert!(test_loss[19] < test_loss[0]);
 }
+
+#[test]
+fn layers_are_rectified_between_and_not_at_the_end() {
+    let rng = || TorchRng::manual_seed(6);
+    let (layers, net) = (
+        Layers::new(&mut rng(), &[4, 5, 1]).unwrap(),
+        DeepNetReLU::new(&mut rng(), 4, 5).unwrap(),
+    );
+    let r = TorchRng::manual_seed(4).uniform(6 * 4, -3.0, 3.0);
+    let r = Tensor::from_vec(r, (6, 4), &Device::Cpu).unwrap();
+    let numbers = |out: Result<Tensor>| {
+        out.unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap()
+    };
+    let expected = numbers(net.forward(&r));
+    assert!(expected.iter().any(|y| *y < 0.0) && expected.iter().any(|y| *y > 0.0));
+    assert_eq!(numbers(layers.forward(&r)), expected);
+    let error = Layers::new(&mut rng(), &[4]).unwrap_err().to_string();
+    assert!(
+        error.contains("expected the sizes of input and output at least"),
+        "{error}"
+    );
+}
