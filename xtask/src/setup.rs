@@ -10,7 +10,7 @@ use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -328,19 +328,13 @@ pub fn cargo_home() -> Option<PathBuf> {
         .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
 }
 
-/// The kernel's program, if there is one of the right version: a private one, or the one that
-/// `cargo install` put into the user's folder.
+/// The kernel's program, if it is there.
 pub fn installed_evcxr() -> Option<PathBuf> {
-    [Some(private_evcxr()), cargo_home()]
-        .into_iter()
-        .flatten()
-        .find_map(|folder| {
-            // Written by cargo when an installation is complete.
-            let installed = fs::read_to_string(folder.join(".crates.toml")).ok()?;
-            let program = folder.join("bin/evcxr_jupyter");
-            let complete = installed.contains(&format!("\"evcxr_jupyter {EVCXR} "));
-            (complete && program.exists()).then_some(program)
-        })
+    // Written by cargo when an installation is complete.
+    let installed = fs::read_to_string(private_evcxr().join(".crates.toml")).ok()?;
+    let program = private_evcxr().join("bin/evcxr_jupyter");
+    let is_mended = installed.contains(&format!("\"evcxr_jupyter {EVCXR} (path+"));
+    (is_mended && program.exists()).then_some(program)
 }
 
 fn private_evcxr() -> PathBuf {
@@ -354,14 +348,58 @@ fn evcxr() -> Result<PathBuf> {
     step(
         "step 2 of 4: installing the Rust kernel (about 5 minutes on two cores)",
         || {
+            let source = lab().join("evcxr-source");
+            mended_evcxr(&source)?;
             let mut cargo = Command::new(env!("CARGO"));
             cargo
                 .args(["install", "--locked", "--force", "--root"])
-                .arg(private_evcxr());
-            succeed(cargo.arg(format!("evcxr_jupyter@{EVCXR}")))?;
+                .arg(private_evcxr())
+                .arg("--path")
+                .arg(&source)
+                .env("CARGO_TARGET_DIR", source.join("target"));
+            succeed(&mut cargo)?;
+            fs::remove_dir_all(source)?;
             installed_evcxr().context("cargo has installed evcxr, and yet it is not there")
         },
     )
+}
+
+/// evcxr's way to answer on the channel that JupyterLab controls it by: if nobody is there any more
+/// to take the answer, the kernel ends. After a restart JupyterLab asks twice a second whether the
+/// kernel is there and leaves at the first answer, which may be before the last.
+const ANSWERS_OR_ENDS: &str = ".send(&mut connection)
+                        .await?";
+const ANSWERS: &str = ".send(&mut connection)
+                        .await
+                        .unwrap_or_else(|error| eprintln!(\"nobody takes the answer: {error}\"))";
+
+/// Gets evcxr's source and lets its kernel go on where nobody takes an answer.
+fn mended_evcxr(source: &Path) -> Result<()> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["info", "--quiet", &format!("evcxr_jupyter@{EVCXR}")]);
+    succeed(cargo.stdout(Stdio::null()))?; // it unpacks the source of what it is asked about
+    let registries = cargo_home()
+        .context("HOME is not set")?
+        .join("registry/src");
+    let unpacked = fs::read_dir(registries)?
+        .filter_map(|registry| Some(registry.ok()?.path().join(format!("evcxr_jupyter-{EVCXR}"))))
+        .find(|unpacked| unpacked.exists())
+        .context("cargo has not unpacked the source of evcxr")?;
+    fs::create_dir_all(source)?;
+    let mut copy = Command::new("cp");
+    succeed(copy.arg("-R").arg(unpacked.join(".")).arg(source))?;
+    let server = source.join("src/core.rs");
+    let text = fs::read_to_string(&server)?;
+    let places = text.matches(ANSWERS_OR_ENDS).count();
+    if places != 3 {
+        bail!(
+            "evcxr {EVCXR} is not what it was: expected 3 answers on its control channel, got {places}"
+        );
+    }
+    fs::write(server, text.replace(ANSWERS_OR_ENDS, ANSWERS))?;
+    let manifest = source.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest)?;
+    Ok(fs::write(manifest, text + "\n[workspace]\n")?) // a package of its own
 }
 
 /// The sources of the standard library, from which the kernel knows the types of variables.

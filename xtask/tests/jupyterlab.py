@@ -180,6 +180,7 @@ def main(chromium, python, folder):
                 lesson(notebook, sources)
             except BaseException:
                 notebook.picture("failed")
+                print("JupyterLab:", *(folder / "lab.log").read_text().splitlines()[-40:], sep="\n")
                 raise
             browser.close()
     finally:

@@ -31,6 +31,16 @@ fn ten_kernels_at_once_keep_to_themselves_and_the_dead_are_swept() {
     assert_passed(&script.output().unwrap());
 }
 
+#[test]
+fn a_kernel_outlives_a_client_that_asks_and_leaves() {
+    let _alone = one_at_a_time();
+    let mut script = python();
+    script
+        .arg(root().join("xtask/tests/client_that_leaves.py"))
+        .env("JUPYTER_PREFER_ENV_PATH", "1");
+    assert_passed(&script.output().unwrap());
+}
+
 /// In a network namespace of its own, with nothing but the machine itself.
 #[test]
 fn a_kernel_runs_without_a_network() {
