@@ -38,7 +38,9 @@ HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 LINK = re.compile(r"(?<!\\)\[[^\[\]]*\]\(((?:[^()\s]|\([^()]*\))*)\)")
 WEB = re.compile(r"https?://[\w-]+(\.[\w-]+)+(/[^\s]*)?")
 
-ORIGINAL = "https://compneuro.neuromatch.io/tutorials/W1D5_DeepLearning/instructor/W1D5_Tutorial1.html"
+# Where there are solutions, nothing waits for the learners' answers.
+UNTOUCHED = "goes through to the end even with the exercises untouched"
+UNSOLVED = "runs them all, but those that use the answer to an exercise stop until it is there"
 
 # What nbgrader has to know to do as `derive` does: by itself it puts the same text everywhere.
 NBGRADER_CONFIG = '''\
@@ -261,14 +263,11 @@ def instructor(notebook):
                 "solution": True,
                 "task": False,
             }
-        elif cell.cell_type == "code" and "solution" in tags:
-            continue
         elif "solution" in tags:
-            cell.source = (
-                f"A solution, in PyTorch, is in the [original's pages for instructors]({ORIGINAL})."
-            )
+            continue
         elif "teaching-notes" in tags:
             cell.source = cell.source.replace("<details>", "<details open>")
+        cell.source = cell.source.replace(UNTOUCHED, UNSOLVED)
         kept.append(cell)
     notebook.cells = kept
     return notebook
@@ -308,7 +307,7 @@ def export(variant, folder):
             target = folder / "source" / path.stem / path.name
             (folder / "nbgrader_config.py").write_text(NBGRADER_CONFIG, encoding="utf-8")
         target.parent.mkdir(parents=True, exist_ok=True)
-        helpers = Path(os.path.relpath(ROOT / "helpers", target.parent)).as_posix()
+        helpers = Path(os.path.relpath(ROOT / "helpers", target.parent.resolve())).as_posix()
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.source = cell.source.replace('path = "../helpers"', f'path = "{helpers}"')

@@ -9,6 +9,7 @@ does not.
 """
 
 import queue
+import signal
 import sys
 import time
 from pathlib import Path
@@ -198,6 +199,8 @@ def prepare(folder):
 
 
 if __name__ == "__main__":
+    for end in (signal.SIGHUP, signal.SIGTERM):  # not without ending the kernel, too
+        signal.signal(end, lambda *_: sys.exit(1))
     first, second = sys.argv[1:]
     if first == "--prepare":
         done = prepare(Path(second))

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use candle_nn::ops::log_softmax;
 
+use crate::recording::n_rows;
 use crate::train::quietly;
 use crate::{
     D, DType, DeepNetReLU, Device, Error, Layers, Module, Result, Tensor, TorchRng, Values, loss,
@@ -40,7 +41,7 @@ pub fn stimulus_class(stimuli: &Tensor, n_classes: usize) -> Result<Tensor> {
             stimuli.iter().find(|ori| !on_circle(ori))
         )));
     }
-    let class = |ori: &f64| (ori / (360.0 / n_classes as f64)) as u32;
+    let class = |ori: &f64| (ori * n_classes as f64 / 360.0) as u32;
     Tensor::new(stimuli.iter().map(class).collect::<Vec<_>>(), &Device::Cpu)
 }
 
@@ -57,9 +58,18 @@ fn class_middles(classes: &Tensor, n_classes: usize) -> Result<Tensor> {
 /// axis=0)`: `sigma` is a number of rows, and at the ends the rows are continued in mirror image.
 ///
 /// # Errors
-/// If `resp` is no matrix.
+/// If `resp` is no matrix, or `sigma` is not from 0, which changes nothing, to the number of rows.
 pub fn smooth(resp: &Tensor, sigma: f64) -> Result<Tensor> {
     let (n, _) = resp.dims2()?;
+    if !(0.0..=n as f64).contains(&sigma) {
+        return Err(Error::Msg(format!(
+            "smooth: expected a sigma from 0 to the number of stimuli, {n}, got {sigma}: 5 is what \
+             the lesson takes"
+        )));
+    }
+    if sigma == 0.0 {
+        return Ok(resp.clone());
+    }
     let reach = (4.0 * sigma + 0.5) as i64;
     let weight = |away: i64| (-0.5 * (away as f64 / sigma).powi(2)).exp();
     let total: f64 = (-reach..=reach).map(weight).sum();
@@ -78,8 +88,9 @@ pub fn smooth(resp: &Tensor, sigma: f64) -> Result<Tensor> {
 /// stimuli, in degrees, `(n_neurons,)`.
 ///
 /// # Errors
-/// If the shapes do not fit each other.
+/// If the shapes do not fit each other, or `sigma` is not as [`smooth`] wants it.
 pub fn preferred_orientations(resp: &Tensor, stimuli: &Tensor, sigma: f64) -> Result<Tensor> {
+    n_rows("preferred_orientations", resp, stimuli)?;
     let order = in_order(stimuli)?;
     let smoothed = smooth(&resp.index_select(&order, 0)?, sigma)?;
     let best = smoothed.argmax(0)?;
@@ -116,7 +127,7 @@ impl LinearRegression {
     /// # Errors
     /// If the shapes do not fit each other, or responses to different stimuli are the same.
     pub fn fit(resp: &Tensor, stimuli: &Tensor, ridge: f64) -> Result<Self> {
-        let (n, _) = resp.dims2()?;
+        let n = n_rows("LinearRegression::fit", resp, stimuli)?;
         let resp = resp.to_dtype(DType::F64)?;
         let mean_resp = resp.mean_keepdim(0)?; // (1, n_neurons)
         let centred = resp.broadcast_sub(&mean_resp)?;
@@ -229,6 +240,7 @@ impl MatchedFilter {
     /// # Errors
     /// If the shapes do not fit each other.
     pub fn fit(resp: &Tensor, stimuli: &Tensor) -> Result<Self> {
+        n_rows("MatchedFilter::fit", resp, stimuli)?;
         let order = in_order(stimuli)?;
         let templates = smooth(&resp.index_select(&order, 0)?, SIGMA)?;
         let templates = templates.broadcast_sub(&templates.mean_keepdim(1)?)?;
@@ -258,7 +270,10 @@ pub(crate) fn sin_cos(degrees: &Tensor) -> Result<Tensor> {
 /// Angles in degrees, 0 to below 360, `(n, 1)`, from what is proportional to their sine and cosine.
 pub(crate) fn angle(sin_cos: &Tensor) -> Result<Tensor> {
     let pairs = sin_cos.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-    let degrees = |pair: &Vec<f32>| pair[0].atan2(pair[1]).to_degrees().rem_euclid(360.0);
+    let degrees = |pair: &Vec<f32>| {
+        let angle = pair[0].atan2(pair[1]).to_degrees().rem_euclid(360.0);
+        if angle < 360.0 { angle } else { 0.0 } // 360 is what comes of a little below 0
+    };
     let degrees: Vec<f32> = pairs.iter().map(degrees).collect();
     let n = degrees.len();
     Tensor::from_vec(degrees, (n, 1), &Device::Cpu)
@@ -407,5 +422,17 @@ impl Comparison {
             "EVCXR_BEGIN_CONTENT text/html\n{html}</table>\nEVCXR_END_CONTENT\n\
              EVCXR_BEGIN_CONTENT text/plain\n{self}\nEVCXR_END_CONTENT"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn angles_are_below_360() -> Result<()> {
+        let pairs = Tensor::new(&[[-1e-7f32, 1.0], [0.0, 1.0], [1.0, 0.0]], &Device::Cpu)?;
+        assert_eq!(angle(&pairs)?.values()?, [0.0, 0.0, 90.0]);
+        Ok(())
     }
 }

@@ -85,8 +85,12 @@ fn load(path: &Path, bin_width: f64) -> Result<(Tensor, Tensor)> {
     let [n_rows, n_neurons] = resp.shape[..] else {
         return npz.wrong_shape("resp", "(n_stimuli, n_neurons)", &resp.shape);
     };
-    if n_rows != n_stimuli || n_stimuli == 0 || n_neurons == 0 {
-        let expected = format!("({n_stimuli}, n_neurons), a row for each entry of stimuli,");
+    if n_rows == 0 || n_neurons == 0 {
+        let expected = "(n_stimuli, n_neurons), both at least 1";
+        return npz.wrong_shape("resp", expected, &resp.shape);
+    }
+    if n_rows != n_stimuli {
+        let expected = format!("({n_stimuli}, n_neurons), a row for each entry of stimuli");
         return npz.wrong_shape("resp", &expected, &resp.shape);
     }
 
@@ -218,7 +222,7 @@ pub fn split(rng: &mut TorchRng, resp_all: &Tensor, stimuli_all: &Tensor) -> Res
 }
 
 /// The number of rows that responses and orientations have in common.
-fn n_rows(caller: &str, resp: &Tensor, stimuli: &Tensor) -> Result<usize> {
+pub(crate) fn n_rows(caller: &str, resp: &Tensor, stimuli: &Tensor) -> Result<usize> {
     match (resp.dims(), stimuli.dims()) {
         (&[n, _], &[m, 1]) if n == m && n > 0 => Ok(n),
         (resp, stimuli) => fail(format!(

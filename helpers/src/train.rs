@@ -130,7 +130,11 @@ fn sparkline(losses: &[f32], part: f64) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     const PLACES: usize = 10;
     let filled = ((part * PLACES as f64).round() as usize).clamp(1, PLACES);
-    let height = |loss: f32| f64::from(loss.max(f32::MIN_POSITIVE)).ln();
+    let above_zero = |loss: f32| match loss < f32::MIN_POSITIVE {
+        true => f32::MIN_POSITIVE,
+        false => loss, // also what is no number
+    };
+    let height = |loss: f32| f64::from(above_zero(loss)).ln();
     let at = |place: usize| losses[(place * losses.len() / filled).min(losses.len() - 1)];
     let heights: Vec<f64> = (0..filled).map(|place| height(at(place))).collect();
     let finite = || heights.iter().copied().filter(|height| height.is_finite());
@@ -182,6 +186,7 @@ mod tests {
         assert_eq!(sparkline(&[1000.0, 100.0, 10.0, 1.0], 0.4), "█▆▃▁······");
         let losses: Vec<f32> = (0..50).map(|i| (-i as f32).exp()).collect();
         assert_eq!(sparkline(&losses, 1.0), "█▇▆▆▅▄▃▃▂▁");
+        assert_eq!(sparkline(&[1000.0, 10.0, f32::NAN], 0.3), "█▁?·······");
         assert_eq!(
             sparkline(&[1.0, f32::INFINITY, f32::NAN, 0.0], 0.4),
             "█??▁······"

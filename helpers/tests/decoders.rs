@@ -61,6 +61,43 @@ fn classes_are_equal_parts_of_the_circle() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("from 0 to below 360 degrees"), "{error}");
+    let classes = stimulus_class(&column(&[72.0]), 35).unwrap();
+    assert_eq!(classes.to_vec1::<u32>().unwrap(), [7]); // where a class begins
+}
+
+#[test]
+fn responses_and_stimuli_that_do_not_belong_together_are_told() {
+    let (resp, stimuli) = tuned(20);
+    let (_, others) = tuned(30);
+    for (name, error) in [
+        (
+            "preferred_orientations",
+            preferred_orientations(&resp, &others, 5.0).err(),
+        ),
+        (
+            "LinearRegression::fit",
+            LinearRegression::fit(&resp, &others, 0.0).err(),
+        ),
+        (
+            "preferred_orientations",
+            PopulationVector::fit(&resp, &others).err(),
+        ),
+        (
+            "MatchedFilter::fit",
+            MatchedFilter::fit(&resp, &others).err(),
+        ),
+    ] {
+        let error = error.expect("an error").to_string();
+        assert!(error.starts_with(name), "{error}");
+        assert!(error.contains("and [30, 1]: pass the two that"), "{error}");
+    }
+    for sigma in [-1.0, 21.0, f64::NAN] {
+        let error = preferred_orientations(&resp, &stimuli, sigma).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("expected a sigma from 0 to"), "{error}");
+    }
+    let as_it_is = smooth(&resp, 0.0).unwrap();
+    assert_eq!(numbers(&as_it_is), numbers(&resp));
 }
 
 #[test]

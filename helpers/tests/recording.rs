@@ -141,7 +141,10 @@ fn what_is_wrong_with_a_file_is_told_in_one_line() {
             npz(&[cut, stimuli()]),
             "expected [3, 2] values of 4 bytes, as its header says, got 20",
         ),
-        (npz(&[none, stimuli()]), "got [3, 0]"),
+        (
+            npz(&[none, stimuli()]),
+            "expected shape (n_stimuli, n_neurons), both at least 1, got [3, 0]",
+        ),
         (
             npz(&[("resp", b"no array".to_vec()), stimuli()]),
             "NumPy's .npy format",

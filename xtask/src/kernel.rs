@@ -119,7 +119,7 @@ pub fn prepare(python: &Path) -> Result<()> {
                 remove(&old)?;
             }
             fs::create_dir_all(prepared())?;
-            vendor()?;
+            vendor(&fs::read_to_string(added()).unwrap_or_default())?;
             view::make(&seen(), &std_source()?, &kernels().join("vendor"))?;
             fs::create_dir_all(kernels().join(".cargo"))?;
             fs::write(kernels().join(".cargo/config.toml"), CARGO_CONFIG)?;
@@ -139,11 +139,9 @@ pub fn add(python: &Path, name: &str) -> Result<()> {
         .filter(|line| !line.starts_with(&format!("{name} =")));
     let line = format!("{name} = {version:?}");
     let after: Vec<&str> = others.chain([&*line]).collect();
-    fs::write(added(), after.join("\n") + "\n")?;
-    if let Err(why) = vendor() {
-        fs::write(added(), before)?;
-        return Err(why);
-    }
+    let after = after.join("\n") + "\n";
+    vendor(&after)?;
+    fs::write(added(), after)?;
     // Should it want newer versions of the crates behind helpers, these are compiled now.
     step("looking whether helpers is affected", || compile(python))?;
     println!("after the kernel's next restart a notebook's first cell may say  :dep {line}");
@@ -164,8 +162,8 @@ pub fn state() -> Option<String> {
 
 /// How many kernels hold their directories, and how many directories are left of dead ones.
 pub fn count() -> (usize, usize) {
-    let locks = fs::read_dir(kernels()).into_iter().flatten().flatten();
-    let locks = locks.filter_map(|entry| File::open(entry.path().join("lock")).ok());
+    let builds = fs::read_dir(kernels()).into_iter().flatten().flatten();
+    let locks = builds.filter_map(|build| open_lock(&build.path()).ok());
     let (alive, dead): (Vec<File>, Vec<File>) = locks.partition(|lock| lock.try_lock().is_err());
     (alive.len(), dead.len())
 }
@@ -192,15 +190,14 @@ fn newest(folder: &Path) -> Result<SystemTime> {
 
 /// Copies the sources of the crates behind `helpers`, in the versions of the workspace's
 /// `Cargo.lock`, to where kernels take crates from, and those of further crates.
-fn vendor() -> Result<()> {
+fn vendor(further: &str) -> Result<()> {
     let scratch = lab().join("vendoring");
     remove(&scratch)?;
     fs::create_dir_all(scratch.join("src"))?;
     let manifest = format!(
         "[package]\nname = \"ctx\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
-         helpers = {{ path = {:?} }}\n{}",
-        root().join("helpers"),
-        fs::read_to_string(added()).unwrap_or_default()
+         helpers = {{ path = {:?} }}\n{further}",
+        root().join("helpers")
     );
     fs::write(scratch.join("Cargo.toml"), manifest)?;
     fs::write(scratch.join("src/lib.rs"), "")?;
@@ -239,6 +236,11 @@ pub fn launch(control_file: &OsStr) -> Result<()> {
     kernel.arg("--control_file").arg(control_file);
     forget_cargo(&mut kernel);
     let preparing = std::env::var_os(PREPARING).is_some();
+    // A set-up may be replacing what is linked below. It waits itself for a kernel that prepares.
+    let _setup = match preparing {
+        true => None,
+        false => setup::wait_until_set_up(),
+    };
     if !preparing && !is_prepared() {
         eprintln!(
             "kernel: the preparation is out of date, so this kernel compiles all anew, for \
@@ -262,12 +264,24 @@ pub fn launch(control_file: &OsStr) -> Result<()> {
         // What is compiled looks for Rust's own library along the way from the prepared directory.
         let sysroot =
             ask("rustc", &["--print", "sysroot"]).context("rustc does not say its folder")?;
-        kernel.env("LD_LIBRARY_PATH", Path::new(&sysroot).join("lib"));
+        let variable = library_path();
+        let set = kernel.get_envs().find(|(name, _)| *name == variable);
+        let others = set.map_or_else(
+            || std::env::var_os(variable),
+            |(_, value)| value.map(Into::into),
+        );
+        let others = others.unwrap_or_default();
+        let others = std::env::split_paths(&others).filter(|path| !path.as_os_str().is_empty());
+        let paths = std::iter::once(Path::new(&sysroot).join("lib"));
+        kernel.env(variable, std::env::join_paths(paths.chain(others))?);
     }
     let builds = own.unwrap_or_else(kernels);
     for build in fs::read_dir(&builds)? {
         // Of a kernel whose sweeper was killed with it.
-        sweep(&build?.path(), File::try_lock).ok();
+        let build = build?;
+        if build.file_name().to_string_lossy().parse::<u32>().is_ok() {
+            sweep(&build.path(), File::try_lock).ok();
+        }
     }
     let build = builds.join(std::process::id().to_string());
     let lock = loop {
@@ -282,7 +296,14 @@ pub fn launch(control_file: &OsStr) -> Result<()> {
             break lock;
         }
     };
-    link_tree(&prepared().join("target"), &build.join("target"))?;
+    empty(&build)?; // what a sweeper that was killed has left of an earlier process of this number
+    link_tree(&prepared().join("target"), &build.join("target")).with_context(|| {
+        format!(
+            "cannot link {} to {}: run `cargo xtask lab` again",
+            build.display(),
+            prepared().display()
+        )
+    })?;
     Command::new(std::env::current_exe()?)
         .arg("sweep")
         .arg(&build)
@@ -332,7 +353,7 @@ fn forget_cargo(kernel: &mut Command) {
             .any(|p| text.starts_with(p))
         {
             kernel.env_remove(&name);
-        } else if ["LD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"].contains(&&*text) {
+        } else if text == library_path() {
             let target = root().join("target");
             let paths = std::env::split_paths(&value).filter(|path| !path.starts_with(&target));
             match std::env::join_paths(paths) {
@@ -340,6 +361,14 @@ fn forget_cargo(kernel: &mut Command) {
                 _ => kernel.env_remove(&name),
             };
         }
+    }
+}
+
+/// The variable that says where libraries are looked for.
+fn library_path() -> &'static str {
+    match cfg!(target_os = "macos") {
+        true => "DYLD_FALLBACK_LIBRARY_PATH",
+        false => "LD_LIBRARY_PATH",
     }
 }
 
@@ -352,9 +381,33 @@ fn sweep<E: Into<anyhow::Error>>(
     build: &Path,
     take: impl FnOnce(&File) -> std::result::Result<(), E>,
 ) -> Result<()> {
-    let lock = File::open(build.join("lock"))?;
+    let lock = match open_lock(build) {
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(fs::remove_dir(build)?); // a sweeper was killed at its last step
+        }
+        lock => lock?,
+    };
     take(&lock).map_err(Into::into)?;
+    empty(build)?;
     Ok(fs::remove_dir_all(build)?)
+}
+
+/// For writing: over a network a file that is only read cannot be locked.
+fn open_lock(build: &Path) -> std::io::Result<File> {
+    File::options().write(true).open(build.join("lock"))
+}
+
+/// Deletes all of a kernel's directory but its lock, which tells others that there is something left.
+fn empty(build: &Path) -> Result<()> {
+    for entry in fs::read_dir(build)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else if entry.file_name() != "lock" {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Lets a file stay open in the program that this process becomes.

@@ -76,13 +76,26 @@ fn of_somebody_else() -> Result<Option<PathBuf>> {
 /// should it be killed, the next set-up waits for what they are still writing.
 pub fn one_at_a_time() -> Result<fs::File> {
     fs::create_dir_all(lab())?;
-    let lock = fs::File::create(lab().join("lock"))?;
+    let file = lab().join("lock");
+    let lock = fs::File::create(&file)
+        .with_context(|| format!("cannot write {}: make it writable", file.display()))?;
     if lock.try_lock().is_err() {
         println!("waiting for another set-up to finish ...");
         lock.lock()?;
     }
     kernel::keep_open(&lock)?;
     Ok(lock)
+}
+
+/// Waits until no set-up is running, and keeps others from beginning for as long as the lock lives.
+/// `None` where nothing has been set up.
+pub fn wait_until_set_up() -> Option<fs::File> {
+    let lock = fs::File::open(lab().join("lock")).ok()?;
+    if lock.try_lock_shared().is_err() {
+        eprintln!("kernel: waiting for a set-up to finish");
+        lock.lock_shared().ok()?;
+    }
+    Some(lock)
 }
 
 /// What stands in the way of setting up or running, each with what to do about it.
@@ -119,7 +132,7 @@ pub fn problems() -> Vec<String> {
             ));
         }
     }
-    if !is_writable(&lab()) {
+    if !is_writable(&lab()) && !matches!(of_somebody_else(), Ok(Some(_))) {
         problems.push(format!(
             "{} cannot be written: make it writable",
             lab().display()
@@ -342,13 +355,14 @@ fn private_evcxr() -> PathBuf {
 }
 
 fn evcxr() -> Result<PathBuf> {
+    let source = lab().join("evcxr-source");
     if let Some(program) = installed_evcxr() {
+        fs::remove_dir_all(source).ok(); // left by one who was interrupted
         return Ok(program);
     }
     step(
         "step 2 of 4: installing the Rust kernel (about 5 minutes on two cores)",
         || {
-            let source = lab().join("evcxr-source");
             mended_evcxr(&source)?;
             let mut cargo = Command::new(env!("CARGO"));
             cargo
@@ -358,7 +372,7 @@ fn evcxr() -> Result<PathBuf> {
                 .arg(&source)
                 .env("CARGO_TARGET_DIR", source.join("target"));
             succeed(&mut cargo)?;
-            fs::remove_dir_all(source)?;
+            fs::remove_dir_all(&source)?;
             installed_evcxr().context("cargo has installed evcxr, and yet it is not there")
         },
     )
@@ -375,17 +389,29 @@ const ANSWERS: &str = ".send(&mut connection)
 
 /// Gets evcxr's source and lets its kernel go on where nobody takes an answer.
 fn mended_evcxr(source: &Path) -> Result<()> {
+    // cargo unpacks the source of what a package depends on, and says where.
+    fs::create_dir_all(source.join("src"))?;
+    let manifest = source.join("Cargo.toml");
+    let dependent = "[package]\nname = \"dependent\"\nedition = \"2024\"\n[workspace]\n\
+                     [dependencies]\nevcxr_jupyter = \"=";
+    fs::write(&manifest, format!("{dependent}{EVCXR}\"\n"))?;
+    fs::write(source.join("src/lib.rs"), "")?;
+    fs::remove_file(source.join("Cargo.lock")).ok(); // of an interrupted installation
+    let host = ask("rustc", &["--print", "host-tuple"]).context("rustc does not say its host")?;
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["info", "--quiet", &format!("evcxr_jupyter@{EVCXR}")]);
-    succeed(cargo.stdout(Stdio::null()))?; // it unpacks the source of what it is asked about
-    let registries = cargo_home()
-        .context("HOME is not set")?
-        .join("registry/src");
-    let unpacked = fs::read_dir(registries)?
-        .filter_map(|registry| Some(registry.ok()?.path().join(format!("evcxr_jupyter-{EVCXR}"))))
-        .find(|unpacked| unpacked.exists())
-        .context("cargo has not unpacked the source of evcxr")?;
-    fs::create_dir_all(source)?;
+    cargo
+        .args(["metadata", "--format-version=1", "--filter-platform", &host])
+        .arg("--manifest-path")
+        .arg(&manifest)
+        .stderr(Stdio::inherit());
+    let metadata: serde_json::Value = serde_json::from_slice(&cargo.output()?.stdout)
+        .context("cargo does not get evcxr's source: what it said is above")?;
+    let mut packages = metadata["packages"].as_array().into_iter().flatten();
+    let unpacked = packages
+        .find(|package| package["name"] == "evcxr_jupyter")
+        .and_then(|package| Path::new(package["manifest_path"].as_str()?).parent())
+        .context("cargo does not say where evcxr's source is")?;
+
     let mut copy = Command::new("cp");
     succeed(copy.arg("-R").arg(unpacked.join(".")).arg(source))?;
     let server = source.join("src/core.rs");
@@ -397,7 +423,6 @@ fn mended_evcxr(source: &Path) -> Result<()> {
         );
     }
     fs::write(server, text.replace(ANSWERS_OR_ENDS, ANSWERS))?;
-    let manifest = source.join("Cargo.toml");
     let text = fs::read_to_string(&manifest)?;
     Ok(fs::write(manifest, text + "\n[workspace]\n")?) // a package of its own
 }

@@ -32,7 +32,7 @@ class Left(KernelManager):
 
 
 manager, client = start_kernel(ROOT / "notebooks", 60, Left(kernel_name="rust"))
-messages, ok = execute(manager, client, "println!(\"{}\", 1 + 1);")
+messages, ok = execute(manager, client, 'println!("{}", 1 + 1);')
 assert ok and messages[-1]["content"]["text"] == "2\n", messages
 client.stop_channels()
 manager.shutdown_kernel()

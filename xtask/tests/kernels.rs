@@ -41,6 +41,25 @@ fn a_kernel_outlives_a_client_that_asks_and_leaves() {
     assert_passed(&script.output().unwrap());
 }
 
+/// After a restart of the machine process ids are given again.
+#[test]
+fn a_kernel_whose_process_id_an_earlier_one_had_leaves_the_prepared_files_alone() {
+    let prepared = || {
+        let mut found = BTreeMap::new();
+        files(&kernels().join("prepared"), &mut found);
+        found
+    };
+    let _alone = one_at_a_time();
+    let before = prepared();
+    let mut script = python();
+    script
+        .arg(root().join("xtask/tests/repeated_process_id.py"))
+        .arg(kernels())
+        .env("JUPYTER_PREFER_ENV_PATH", "1");
+    assert_passed(&script.output().unwrap());
+    assert_eq!(before, prepared());
+}
+
 /// In a network namespace of its own, with nothing but the machine itself.
 #[test]
 fn a_kernel_runs_without_a_network() {

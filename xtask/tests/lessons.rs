@@ -252,6 +252,7 @@ fn the_instructors_version_gives_nbgrader_the_students() {
 
     let student = sources(&student).concat();
     assert!(student.contains("todo!(\"Exercise 3.2") && student.contains("Hint"));
+    assert!(student.contains("stop until it is there") && !student.contains("folded"));
     assert!(!student.contains("SOLUTION") && !student.contains(".relu()?; // (n_stimuli"));
     let script = fs::read_to_string(dir.join("script/W1D5_Tutorial1.rs")).unwrap();
     assert!(script.contains("self.in_layer.forward(r)?.relu()?;") && !script.contains("todo!("));

@@ -40,17 +40,16 @@ fn fetch(url: &str, md5: &str, path: &Path) -> Result<PathBuf> {
         };
     }
 
-    let part = Part::beside(&path);
-    let file = match File::create(&part.0) {
-        Ok(file) => file,
+    let part = match Part::beside(&path) {
+        Ok(part) => part,
         Err(why) => {
             return fail(format!(
-                "fetch_recording: cannot write {} ({why}): make its folder writable",
-                part.0.display()
+                "fetch_recording: cannot write beside {} ({why}): make its folder writable",
+                path.display()
             ));
         }
     };
-    match download(url, file) {
+    match download(url, &part.file) {
         Ok(got) if got == md5 => {}
         Ok(got) => {
             return fail(format!(
@@ -67,7 +66,7 @@ fn fetch(url: &str, md5: &str, path: &Path) -> Result<PathBuf> {
             ));
         }
     }
-    match fs::rename(&part.0, &path) {
+    match fs::rename(&part.path, &path) {
         Ok(()) => Ok(path),
         Err(why) => fail(format!(
             "fetch_recording: cannot save {} ({why}): make its folder writable",
@@ -77,26 +76,46 @@ fn fetch(url: &str, md5: &str, path: &Path) -> Result<PathBuf> {
 }
 
 /// A file that is on its way; what is left of it when this goes out of scope is deleted.
-pub struct Part(pub PathBuf);
+pub struct Part {
+    pub path: PathBuf,
+    /// Locked, for as long as this process lives.
+    pub file: File,
+}
 
 impl Part {
     /// A name in the same folder, so that moving it into place is one step, and of this process,
-    /// so that two notebooks do not write to one file.
-    pub fn beside(path: &Path) -> Self {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{}.part", std::process::id()));
-        Self(name.into())
+    /// so that two notebooks do not write to one file. What processes have left that were
+    /// interrupted is deleted.
+    pub fn beside(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let folder = path.parent().unwrap_or(Path::new("."));
+        for other in fs::read_dir(folder)?.flatten() {
+            let other_name = other.file_name();
+            let rest = other_name
+                .to_str()
+                .and_then(|other| other.strip_prefix(&*name));
+            if rest.is_some_and(|rest| rest.ends_with(".part")) {
+                let file = File::options().write(true).open(other.path());
+                if file.is_ok_and(|file| file.try_lock().is_ok()) {
+                    let _ = fs::remove_file(other.path());
+                }
+            }
+        }
+        let path = folder.join(format!("{name}.{}.part", std::process::id()));
+        let file = File::create(&path)?;
+        let _ = file.try_lock(); // where there are no locks, nothing is deleted either
+        Ok(Self { path, file })
     }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
 }
 
 /// Downloads `url` into a file and returns the md5 of what came.
-fn download(url: &str, file: File) -> io::Result<String> {
+fn download(url: &str, file: &File) -> io::Result<String> {
     let agent = ureq::Agent::from(
         ureq::Agent::config_builder()
             .timeout_resolve(Some(Duration::from_secs(10)))
@@ -180,6 +199,20 @@ mod tests {
         // The server answered once and is gone.
         assert_eq!(fetch(&url, MD5_OF_HELLO, &path).unwrap(), path);
         assert_eq!(files_in(dir.path()), 1);
+    }
+
+    /// A kernel that is interrupted has no time to clean up.
+    #[test]
+    fn what_an_interrupted_download_left_is_deleted_and_one_under_way_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data.npz");
+        let others = ["data.npz.1.part", "data.npz.2.part", "other.npz.1.part"];
+        let [_left, under_way, _of_another] =
+            others.map(|name| File::create(dir.path().join(name)).unwrap());
+        under_way.lock().unwrap();
+        drop(Part::beside(&path).unwrap());
+        let there = others.map(|name| dir.path().join(name).exists());
+        assert_eq!(there, [false, true, true]);
     }
 
     #[test]

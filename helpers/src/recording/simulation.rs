@@ -41,9 +41,10 @@ pub fn simulate_recording(seed: u32) -> Result<PathBuf> {
     let path = whole(Path::new(&format!("simulated_recording_seed{seed}.npz")));
     let stimuli: Vec<f64> = (0..N_STIMULI).map(|ori| ori as f64).collect();
     let resp = responses(seed);
-    let part = Part::beside(&path);
-    let written =
-        write_simulated(&part.0, &resp, &stimuli, seed).and_then(|()| fs::rename(&part.0, &path));
+    let written = Part::beside(&path).and_then(|part| {
+        write_simulated(&part.path, &resp, &stimuli, seed)?;
+        fs::rename(&part.path, &path)
+    });
     match written {
         Ok(()) => {
             println!(
