@@ -8,6 +8,7 @@ a cell fails if it writes to stderr, unless it is tagged `raises-exception`; the
 does not.
 """
 
+import atexit
 import queue
 import signal
 import sys
@@ -57,6 +58,8 @@ def compare_with_published(printed):
 def start_kernel(folder, timeout, manager=None):
     manager = manager or KernelManager(kernel_name="rust")
     manager.start_kernel(cwd=str(folder))
+    # Also after an error: a kernel that stays keeps whoever reads its output waiting.
+    atexit.register(lambda: manager.has_kernel and manager.shutdown_kernel(now=True))
     client = manager.client()
     client.start_channels()
     client.wait_for_ready(timeout=timeout)
