@@ -264,16 +264,7 @@ pub fn launch(control_file: &OsStr) -> Result<()> {
         // What is compiled looks for Rust's own library along the way from the prepared directory.
         let sysroot =
             ask("rustc", &["--print", "sysroot"]).context("rustc does not say its folder")?;
-        let variable = library_path();
-        let set = kernel.get_envs().find(|(name, _)| *name == variable);
-        let others = set.map_or_else(
-            || std::env::var_os(variable),
-            |(_, value)| value.map(Into::into),
-        );
-        let others = others.unwrap_or_default();
-        let others = std::env::split_paths(&others).filter(|path| !path.as_os_str().is_empty());
-        let paths = std::iter::once(Path::new(&sysroot).join("lib"));
-        kernel.env(variable, std::env::join_paths(paths.chain(others))?);
+        look_for_libraries(&mut kernel, Some(Path::new(&sysroot).join("lib")));
     }
     let builds = own.unwrap_or_else(kernels);
     for build in fs::read_dir(&builds)? {
@@ -346,30 +337,33 @@ fn own_kernels() -> Result<Option<PathBuf>> {
 /// package some crates' build scripts take note, and would be run again. And the library path leads
 /// to the workspace's own `helpers`, which is not the one that cells are compiled against.
 fn forget_cargo(kernel: &mut Command) {
-    for (name, value) in std::env::vars_os() {
+    for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"]
             .iter()
             .any(|p| text.starts_with(p))
         {
             kernel.env_remove(&name);
-        } else if text == library_path() {
-            let target = root().join("target");
-            let paths = std::env::split_paths(&value).filter(|path| !path.starts_with(&target));
-            match std::env::join_paths(paths) {
-                Ok(paths) if !paths.is_empty() => kernel.env(&name, paths),
-                _ => kernel.env_remove(&name),
-            };
         }
     }
+    look_for_libraries(kernel, None);
 }
 
-/// The variable that says where libraries are looked for.
-fn library_path() -> &'static str {
-    match cfg!(target_os = "macos") {
+/// Lets a kernel look for libraries where the user's environment says, but not in the workspace, and
+/// before that in a folder `first`.
+fn look_for_libraries(kernel: &mut Command, first: Option<PathBuf>) {
+    let variable = match cfg!(target_os = "macos") {
         true => "DYLD_FALLBACK_LIBRARY_PATH",
         false => "LD_LIBRARY_PATH",
-    }
+    };
+    let users = std::env::var_os(variable).unwrap_or_default();
+    let target = root().join("target");
+    let users = std::env::split_paths(&users)
+        .filter(|folder| !folder.as_os_str().is_empty() && !folder.starts_with(&target));
+    match std::env::join_paths(first.into_iter().chain(users)) {
+        Ok(folders) if !folders.is_empty() => kernel.env(variable, folders),
+        _ => kernel.env_remove(variable),
+    };
 }
 
 /// Waits until a kernel has ended and deletes its build directory.

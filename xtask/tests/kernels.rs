@@ -16,48 +16,45 @@ fn kernels() -> PathBuf {
     root().join("target/lab/kernels")
 }
 
-fn python() -> Command {
-    Command::new(std::env::var_os("LAB_PYTHON").expect("run by cargo xtask test"))
+/// One of xtask's scripts, in the Python that has the kernel.
+fn script(name: &str) -> Command {
+    let python = std::env::var_os("LAB_PYTHON").expect("run by cargo xtask test");
+    let mut script = Command::new(python);
+    script
+        .arg(root().join("xtask").join(name))
+        .env("JUPYTER_PREFER_ENV_PATH", "1");
+    script
 }
 
 #[test]
 fn ten_kernels_at_once_keep_to_themselves_and_the_dead_are_swept() {
     let _alone = one_at_a_time();
-    let mut script = python();
-    script
-        .arg(root().join("xtask/tests/ten_kernels.py"))
-        .arg(kernels())
-        .env("JUPYTER_PREFER_ENV_PATH", "1");
-    assert_passed(&script.output().unwrap());
+    assert_passed(
+        &script("tests/ten_kernels.py")
+            .arg(kernels())
+            .output()
+            .unwrap(),
+    );
 }
 
 #[test]
 fn a_kernel_outlives_a_client_that_asks_and_leaves() {
     let _alone = one_at_a_time();
-    let mut script = python();
-    script
-        .arg(root().join("xtask/tests/client_that_leaves.py"))
-        .env("JUPYTER_PREFER_ENV_PATH", "1");
-    assert_passed(&script.output().unwrap());
+    assert_passed(&script("tests/client_that_leaves.py").output().unwrap());
 }
 
 /// After a restart of the machine process ids are given again.
 #[test]
 fn a_kernel_whose_process_id_an_earlier_one_had_leaves_the_prepared_files_alone() {
-    let prepared = || {
-        let mut found = BTreeMap::new();
-        files(&kernels().join("prepared"), &mut found);
-        found
-    };
     let _alone = one_at_a_time();
-    let before = prepared();
-    let mut script = python();
-    script
-        .arg(root().join("xtask/tests/repeated_process_id.py"))
-        .arg(kernels())
-        .env("JUPYTER_PREFER_ENV_PATH", "1");
-    assert_passed(&script.output().unwrap());
-    assert_eq!(before, prepared());
+    let before = prepared_files();
+    assert_passed(
+        &script("tests/repeated_process_id.py")
+            .arg(kernels())
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(before, prepared_files());
 }
 
 /// In a network namespace of its own, with nothing but the machine itself.
@@ -109,6 +106,13 @@ fn kernels_compile_the_versions_of_the_workspaces_lock_file() {
     }
 }
 
+/// The files that kernels start from.
+fn prepared_files() -> BTreeMap<PathBuf, (u64, SystemTime)> {
+    let mut found = BTreeMap::new();
+    files(&kernels().join("prepared"), &mut found);
+    found
+}
+
 /// Size and time of every file below a folder.
 fn files(folder: &Path, found: &mut BTreeMap<PathBuf, (u64, SystemTime)>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -125,23 +129,16 @@ fn files(folder: &Path, found: &mut BTreeMap<PathBuf, (u64, SystemTime)>) {
 #[test]
 fn an_edit_of_helpers_reaches_a_new_kernel_and_no_other_crate_is_compiled() {
     let _alone = one_at_a_time();
-    let prepared = || {
-        let mut found = BTreeMap::new();
-        files(&kernels().join("prepared"), &mut found);
-        found
-    };
-    let before = prepared();
+    let before = prepared_files();
     let source = File::open(root().join("helpers/src/lib.rs")).unwrap();
     let written = source.metadata().unwrap().modified().unwrap();
     source.set_modified(SystemTime::now()).unwrap(); // as an editor that saves
     // The script and not `cargo xtask run`, which would renew the preparation first.
-    let mut script = python();
-    script
-        .arg(root().join("xtask/run_notebook.py"))
+    let output = script("run_notebook.py")
         .arg(fixture("gradients_across_cells"))
         .arg(root().join("target/run/edited.ipynb"))
-        .env("JUPYTER_PREFER_ENV_PATH", "1");
-    let output = script.output().unwrap();
+        .output()
+        .unwrap();
     source.set_modified(written).unwrap();
 
     assert_passed(&output);
@@ -152,7 +149,7 @@ fn an_edit_of_helpers_reaches_a_new_kernel_and_no_other_crate_is_compiled() {
         .collect();
     assert_eq!(compiled.len(), 1, "{said}");
     assert!(compiled[0].contains("Compiling helpers v"), "{said}");
-    let after = prepared();
+    let after = prepared_files();
     let all: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     let differ = |file: &&&PathBuf| before.get(**file) != after.get(**file);
     let touched: Vec<_> = all.iter().filter(differ).collect();
