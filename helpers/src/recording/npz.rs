@@ -61,7 +61,8 @@ impl Npz {
     /// An array as it is stored. Its numbers are not looked at yet.
     pub fn array(&mut self, name: &'static str) -> Result<Array> {
         let Some(bytes) = self.member(name)? else {
-            let names: Vec<_> = self.zip.file_names().map(str::to_owned).collect();
+            let names = self.zip.file_names().map(|name| Ok(name?.into_owned()));
+            let names: Vec<String> = names.collect::<zip::result::ZipResult<_>>().unwrap_or_default();
             let got = format!("only {}", names.join(", "));
             return self.broken(name, "a member of that name", &got);
         };
