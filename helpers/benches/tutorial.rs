@@ -1,16 +1,16 @@
 //! The parts of the tutorial that take time: `cargo bench`. Beside PyTorch, and in the build that
 //! the kernel uses, they are measured by `cargo xtask bench speed`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use divan::{Bencher, black_box};
 use helpers::*;
 
-/// A simulated recording, in the folder that cargo keeps for such files.
+/// A simulated recording, in the folder that cargo has for such files.
 static RECORDING: LazyLock<PathBuf> = LazyLock::new(|| {
-    std::env::set_current_dir(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    simulate_recording(1).unwrap()
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    simulate_recording(folder.join("simulated_recording_seed1.npz"), 1).unwrap()
 });
 static DATA: LazyLock<(Tensor, Tensor)> = LazyLock::new(|| load_data(&*RECORDING, 1).unwrap());
 

@@ -48,7 +48,8 @@ pub use plots::{
     plot_train_and_test_loss, plot_train_loss, plot_tuning_curves, plot_weights,
 };
 pub use recording::{
-    Source, Split, fetch_recording, get_data, load_data, rows, simulate_recording, source, split,
+    Source, Split, fetch_or_simulate_recording, fetch_recording, get_data, load_data, rows,
+    simulate_recording, source, split,
 };
 pub use rng::{NumpyRng, TorchRng};
 pub use session::{CaughtUp, catch_up, feedback, setup};

@@ -2,22 +2,42 @@
 //! 360 orientations (Stringer, Michaelos, Tsyboulski, Lindo, Pachitariu, Cell 2021,
 //! <https://doi.org/10.1016/j.cell.2021.03.042>), as the file that the original tutorial uses.
 //!
-//! Responses are normalised by spontaneous activity, z-scored over stimuli and averaged over all
+//! Responses are normalized by spontaneous activity, z-scored over stimuli and averaged over all
 //! trials that fall within a degree, so they are without unit and often negative.
 
 mod download;
 mod npz;
 mod simulation;
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
+use candle_core::{Device, Result, Tensor, bail};
+use tempfile::NamedTempFile;
 
-use crate::{Device, Error, NumpyRng, Result, Tensor, TorchRng};
+use crate::rng::{NumpyRng, TorchRng};
 pub use download::fetch_recording;
-use npz::{Array, Npz};
+use npz::Npz;
 pub use simulation::simulate_recording;
+
+/// Returns the path of the recording, see [`fetch_recording`]. If that fails, prints the reason
+/// and returns the path of a simulated recording, `simulated_recording_seed1.npz` in the working
+/// directory (for a notebook: its folder), see [`simulate_recording`].
+///
+/// # Errors
+/// If there is no recording and the simulated one cannot be written.
+pub fn fetch_or_simulate_recording() -> Result<PathBuf> {
+    fetch_recording().or_else(|err| {
+        println!("{err}");
+        simulate_recording("simulated_recording_seed1.npz", 1)
+    })
+}
+
+/// The name of the array that marks a file as simulated. It holds the seed.
+const SIMULATED: &str = "simulated";
 
 /// Where the numbers in a file come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,56 +70,80 @@ pub fn source(path: impl AsRef<Path>) -> Result<Source> {
 
 fn source_of(path: &Path) -> Result<Source> {
     let mut npz = Npz::open("source", path)?;
-    Ok(match npz.seed_of_simulation()? {
-        Some(seed) => Source::Simulated { seed },
-        None => Source::Recording,
-    })
+    if !npz.has_array(SIMULATED) {
+        return Ok(Source::Recording);
+    }
+    match npz.array(SIMULATED, |x| x)?.values[..] {
+        [seed] => Ok(Source::Simulated { seed: seed as u32 }),
+        _ => npz.invalid(SIMULATED, "one number, the seed", "another shape"),
+    }
 }
 
 /// Reads a recording and, for a `bin_width` above 1, averages it over bins of that many degrees.
 ///
-/// The file is a `.npz` with `resp`, `(n_stimuli, n_neurons)`, and `stimuli`, `(n_stimuli,)` in
-/// degrees, both f32 or f64. Returns responses `(n_stimuli, n_neurons)` and orientations
-/// `(n_stimuli, 1)`. Bins are those of `numpy.digitize` with edges `0, bin_width, ...`; an
-/// orientation is then the mean of those in its bin, and empty bins are left out.
+/// The file is a `.npz` with `resp`, `(n_stimuli, n_neurons)`, and `stimuli`, `(n_stimuli,)` or
+/// `(n_stimuli, 1)` in degrees, both of any integer or floating-point type. Returns responses
+/// `(n_stimuli, n_neurons)` and orientations `(n_stimuli, 1)`. Bins are those of `numpy.digitize`
+/// with edges `0, bin_width, ...`. The orientation of a bin is the mean of those in it, and empty
+/// bins are left out.
 ///
 /// # Errors
-/// If the file cannot be read, lacks an array, has one of another shape or type, or one with a
-/// NaN or an infinity in it, and if `bin_width` is not a number above 0.
+/// If the file cannot be read or lacks an array; if an array has another shape or type, or a NaN
+/// or an infinity in it; if an orientation is not within 0 to 360 degrees; and if `bin_width` is
+/// not a number above 0.
 pub fn load_data(path: impl AsRef<Path>, bin_width: impl Into<f64>) -> Result<(Tensor, Tensor)> {
     load(path.as_ref(), bin_width.into())
 }
 
 fn load(path: &Path, bin_width: f64) -> Result<(Tensor, Tensor)> {
     if !(bin_width > 0.0 && bin_width.is_finite()) {
-        return fail(format!(
-            "load_data: expected a bin_width above 0 degrees, got {bin_width}: \
-             1 leaves the recording as it is"
-        ));
+        bail!(
+            "load_data: expected a bin_width above 0 degrees, got {bin_width}: 1 leaves the \
+             recording as it is"
+        );
     }
     let mut npz = Npz::open("load_data", path)?;
-    let (stimuli, resp) = (npz.array("stimuli")?, npz.array("resp")?);
-    let [n_stimuli] = stimuli.shape[..] else {
-        return npz.wrong_shape("stimuli", "(n_stimuli,)", &stimuli.shape);
+    let stimuli = npz.array("stimuli", |x| x)?;
+    let resp = npz.array("resp", |x| x as f32)?;
+
+    let ([n_stimuli] | [n_stimuli, 1]) = stimuli.shape[..] else {
+        let expected = "shape (n_stimuli,) or (n_stimuli, 1)";
+        return npz.invalid("stimuli", expected, &format!("{:?}", stimuli.shape));
     };
-    let [n_rows, n_neurons] = resp.shape[..] else {
-        return npz.wrong_shape("resp", "(n_stimuli, n_neurons)", &resp.shape);
+    let n_neurons = match resp.shape[..] {
+        [n, n_neurons] if n == n_stimuli && n > 0 && n_neurons > 0 => n_neurons,
+        _ => {
+            let expected = format!(
+                "shape ({n_stimuli}, n_neurons), a row for each entry of stimuli, both at least 1"
+            );
+            return npz.invalid("resp", &expected, &format!("{:?}", resp.shape));
+        }
     };
-    if n_rows == 0 || n_neurons == 0 {
-        let expected = "(n_stimuli, n_neurons), both at least 1";
-        return npz.wrong_shape("resp", expected, &resp.shape);
+    if let Some(i) = stimuli
+        .values
+        .iter()
+        .position(|ori| !(0.0..=360.0).contains(ori))
+    {
+        let got = format!("{} at position {i}", stimuli.values[i]);
+        return npz.invalid("stimuli", "orientations from 0 to 360 degrees", &got);
     }
-    if n_rows != n_stimuli {
-        let expected = format!("({n_stimuli}, n_neurons), a row for each entry of stimuli");
-        return npz.wrong_shape("resp", &expected, &resp.shape);
+    if let Some(i) = resp.values.iter().position(|r| !r.is_finite()) {
+        let got = format!(
+            "{} at position [{}, {}]",
+            resp.values[i],
+            i / n_neurons,
+            i % n_neurons
+        );
+        return npz.invalid("resp", "finite numbers in the range of f32", &got);
     }
 
     let (resp, stimuli) = if bin_width > 1.0 {
-        average_over_bins(&npz, &resp, &npz.numbers(&stimuli)?, bin_width)?
+        average_over_bins(&resp.values, &stimuli.values, bin_width)
     } else {
-        (npz.numbers(&resp)?, npz.numbers(&stimuli)?)
+        (resp.values, stimuli.values)
     };
     let n_stimuli = stimuli.len();
+    let stimuli = stimuli.iter().map(|&ori| ori as f32).collect();
     Ok((
         Tensor::from_vec(resp, (n_stimuli, n_neurons), &Device::Cpu)?,
         Tensor::from_vec(stimuli, (n_stimuli, 1), &Device::Cpu)?,
@@ -107,62 +151,29 @@ fn load(path: &Path, bin_width: f64) -> Result<(Tensor, Tensor)> {
 }
 
 /// The mean response and the mean orientation of each bin that has a stimulus in it.
-fn average_over_bins(
-    npz: &Npz,
-    resp: &Array,
-    stimuli: &[f64],
-    bin_width: f64,
-) -> Result<(Vec<f32>, Vec<f32>)> {
+fn average_over_bins(resp: &[f32], stimuli: &[f64], bin_width: f64) -> (Vec<f32>, Vec<f64>) {
     let n_edges = ((360.0 + bin_width) / bin_width).ceil() as usize;
     let edges: Vec<f64> = (0..n_edges).map(|i| i as f64 * bin_width).collect();
-    let mut bins: Vec<Vec<usize>> = vec![Vec::new(); n_edges + 1];
+    let mut bins: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (i, ori) in stimuli.iter().enumerate() {
-        bins[edges.partition_point(|edge| edge <= ori)].push(i);
+        let bin = edges.partition_point(|edge| edge <= ori);
+        bins.entry(bin).or_default().push(i);
     }
-    bins.retain(|bin| !bin.is_empty());
-    let mean_orientation =
-        |bin: &Vec<usize>| (bin.iter().map(|&i| stimuli[i]).sum::<f64>() / bin.len() as f64) as f32;
 
-    // As a rule the bytes of the file are summed up as they are, without a matrix in between.
-    let means = if let Some(items) = resp.plain::<4>() {
-        means_of_rows(items, &bins, |x| f32::from_le_bytes(x).into())
-    } else if let Some(items) = resp.plain::<8>() {
-        means_of_rows(items, &bins, f64::from_le_bytes)
-    } else {
-        means_of_rows(&npz.numbers::<f64>(resp)?, &bins, |x| x)
-    };
-    if !means.iter().all(|mean| mean.is_finite()) {
-        npz.numbers::<f32>(resp)?; // says which number it is
-    }
-    Ok((means, bins.iter().map(mean_orientation).collect()))
-}
-
-/// The mean of some rows each, `(bins.len(), n_neurons)`.
-fn means_of_rows<T: Copy + Sync>(
-    resp: &[T],
-    bins: &[Vec<usize>],
-    value: impl Fn(T) -> f64 + Sync,
-) -> Vec<f32> {
-    let n_neurons = resp.len() / bins.iter().map(Vec::len).sum::<usize>();
-    let mut means = vec![0.0; bins.len() * n_neurons];
-    let rows = means.par_chunks_mut(n_neurons).zip(bins);
-    rows.for_each(|(row, bin)| {
-        // Some neurons at a time, whose sums stay in the cache.
-        const NEURONS: usize = 1024;
-        for (k, part) in row.chunks_mut(NEURONS).enumerate() {
-            let mut sums = [0.0; NEURONS];
-            for &i in bin {
-                let resp = &resp[i * n_neurons + k * NEURONS..][..part.len()];
-                for (sum, &x) in sums.iter_mut().zip(resp) {
-                    *sum += value(x);
-                }
-            }
-            for (mean, sum) in part.iter_mut().zip(sums) {
-                *mean = (sum / bin.len() as f64) as f32;
+    let n_neurons = resp.len() / stimuli.len();
+    let (mut mean_resp, mut mean_stimuli) = (Vec::new(), Vec::new());
+    for bin in bins.values() {
+        let n = bin.len() as f64;
+        let mut sums = vec![0.0; n_neurons];
+        for &i in bin {
+            for (sum, &r) in sums.iter_mut().zip(&resp[i * n_neurons..]) {
+                *sum += f64::from(r);
             }
         }
-    });
-    means
+        mean_resp.extend(sums.iter().map(|sum| (sum / n) as f32));
+        mean_stimuli.push(bin.iter().map(|&i| stimuli[i]).sum::<f64>() / n);
+    }
+    (mean_resp, mean_stimuli)
 }
 
 /// Draws `n_stim` stimuli with replacement, as the original does with `numpy.random.choice`.
@@ -207,9 +218,7 @@ pub fn split(rng: &mut TorchRng, resp_all: &Tensor, stimuli_all: &Tensor) -> Res
     let n_stimuli = n_rows("split", resp_all, stimuli_all)?;
     let n_train = (0.6 * n_stimuli as f64) as usize;
     if n_train == 0 {
-        return fail(format!(
-            "split: expected at least 2 stimuli for two parts, got {n_stimuli}: pass more"
-        ));
+        bail!("split: expected at least 2 stimuli for two parts, got {n_stimuli}: pass more");
     }
     let ishuffle = rng.randperm(n_stimuli);
     let (itrain, itest) = ishuffle.split_at(n_train);
@@ -225,10 +234,10 @@ pub fn split(rng: &mut TorchRng, resp_all: &Tensor, stimuli_all: &Tensor) -> Res
 pub(crate) fn n_rows(caller: &str, resp: &Tensor, stimuli: &Tensor) -> Result<usize> {
     match (resp.dims(), stimuli.dims()) {
         (&[n, _], &[m, 1]) if n == m && n > 0 => Ok(n),
-        (resp, stimuli) => fail(format!(
-            "{caller}: expected responses (n_stimuli, n_neurons) and orientations \
-             (n_stimuli, 1), got {resp:?} and {stimuli:?}: pass the two that belong together"
-        )),
+        (resp, stimuli) => bail!(
+            "{caller}: expected responses (n_stimuli, n_neurons) and orientations (n_stimuli, 1), \
+             got {resp:?} and {stimuli:?}: pass the two that belong together"
+        ),
     }
 }
 
@@ -242,12 +251,34 @@ pub fn rows(matrix: &Tensor, which: &[usize]) -> Result<Tensor> {
     matrix.index_select(&Tensor::from_vec(which, n, &Device::Cpu)?, 0)
 }
 
-/// An error of one line.
-fn fail<T>(message: String) -> Result<T> {
-    Err(Error::Msg(message))
+/// The absolute path, so that people find the file from any folder.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// The path as it is told to people: whole, so that it can be found from anywhere.
-fn whole(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+/// Opens a file, and no folder or pipe: opening a pipe would wait for somebody to write to it.
+fn open_file(path: &Path) -> io::Result<File> {
+    if path.metadata()?.is_file() {
+        File::open(path)
+    } else {
+        Err(io::Error::other("it is not a file"))
+    }
+}
+
+/// A temporary file in the same folder as `path`, so that `persist` renames it in one step. It is
+/// deleted when it goes out of scope. If the process dies before that, `recording-*.part` remains.
+fn temp_file(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    tempfile::Builder::new()
+        .prefix("recording-")
+        .suffix(".part")
+        .make_in(folder, |path| File::create_new(path)) // readable for others, too
+}
+
+/// A message on one line and without control characters.
+fn one_line(message: impl Display) -> String {
+    let message = message.to_string();
+    let words = message.split(|c: char| c.is_whitespace() || c.is_control());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    words.join(" ")
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::{
-    DeepNetReLU, Error, Result, Source, Split, Tensor, TorchRng, fetch_recording, load_data,
-    simulate_recording, source, split,
+    DeepNetReLU, Error, Result, Source, Split, Tensor, TorchRng, fetch_or_simulate_recording,
+    load_data, source, split,
 };
 
 /// Makes panics and errors in cells as short as their message, and training faster.
@@ -89,10 +89,7 @@ pub fn catch_up(section: u32) -> Result<CaughtUp> {
              catch up with"
         )));
     }
-    let fname = fetch_recording().or_else(|why| {
-        println!("{why}");
-        simulate_recording(1)
-    })?;
+    let fname = fetch_or_simulate_recording()?;
     let data_source = source(&fname)?;
     println!("the data are {data_source}");
     let (resp_all, stimuli_all) = load_data(&fname, 1)?;

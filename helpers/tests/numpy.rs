@@ -14,7 +14,7 @@ fn numpy(folder: &Path, script: &str) -> String {
         .current_dir(folder)
         .args(["-c", &format!("import numpy as np\n{script}")])
         .output()
-        .unwrap_or_else(|why| panic!("{}: {why}: run `cargo xtask test`", python.display()));
+        .unwrap_or_else(|err| panic!("{}: {err}: run `cargo xtask test`", python.display()));
     assert!(
         output.status.success(),
         "{}",
@@ -24,20 +24,23 @@ fn numpy(folder: &Path, script: &str) -> String {
 }
 
 #[test]
-fn what_numpy_writes_is_read() {
-    let dir = tempfile::tempdir().unwrap();
+fn arrays_of_all_types_and_orders_are_read() {
+    let folder = tempfile::tempdir().unwrap();
     let names = numpy(
-        dir.path(),
+        folder.path(),
         "
 import io, zipfile
 resp = np.array([[0.5, -1.25, 3], [4, 5.75, 1e-3]])
-stimuli = np.array([0.0, 90.0])
-for dtype in ['<f4', '>f4', '<f8', '>f8']:
+stimuli = np.array([0, 90])
+types = ['f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8']
+for dtype in [order + dtype for dtype in types for order in '<>']:
     for order in 'CF':
         for save in (np.savez, np.savez_compressed):
-            name = f'{dtype[1:]}{ord(dtype[0])}{order}{save.__name__}.npz'
-            save(name, resp=np.array(resp, dtype, order=order), stimuli=stimuli.astype(dtype))
-            print(name)
+            name = f'{dtype[1:]}_{ord(dtype[0])}_{order}_{save.__name__}.npz'
+            values = np.abs(resp) if dtype[1] == 'u' else resp
+            save(name, resp=np.array(values.astype(dtype), order=order),
+                 stimuli=stimuli.astype(dtype).reshape((2, 1) if order == 'F' else 2))
+            print(name, *values.astype(dtype).astype('f4').ravel())
 for version in [(1, 0), (2, 0), (3, 0)]:
     name = f'version{version[0]}.npz'
     with zipfile.ZipFile(name, 'w') as file:
@@ -45,31 +48,30 @@ for version in [(1, 0), (2, 0), (3, 0)]:
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, array, version=version)
             file.writestr(member + '.npy', buffer.getvalue())
-    print(name)
+    print(name, *resp.ravel())
 ",
     );
-    assert_eq!(names.lines().count(), 19);
-    for name in names.lines() {
-        let (resp, stimuli) = load_data(dir.path().join(name), 1).expect(name);
-        assert_eq!(
-            resp.to_vec2::<f32>().unwrap(),
-            [[0.5, -1.25, 3.0], [4.0, 5.75, 1e-3]],
-            "{name}"
-        );
+    assert_eq!(names.lines().count(), 91);
+    for line in names.lines() {
+        let (name, values) = line.split_once(' ').unwrap();
+        let expected: Vec<f32> = values.split(' ').map(|x| x.parse().unwrap()).collect();
+        let (resp, stimuli) = load_data(folder.path().join(name), 1).expect(name);
+        assert_eq!(resp.dims(), [2, 3], "{name}");
+        let resp = resp.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(resp, expected, "{name}");
         assert_eq!(stimuli.to_vec2::<f32>().unwrap(), [[0.0], [90.0]], "{name}");
     }
 }
 
 #[test]
-fn what_is_written_here_numpy_reads() {
-    let dir = tempfile::tempdir().unwrap();
-    std::env::set_current_dir(dir.path()).unwrap();
-    let path = simulate_recording(1).unwrap();
+fn numpy_reads_a_simulated_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = simulate_recording(folder.path().join("simulated.npz"), 1).unwrap();
     let (resp, _) = load_data(&path, 1).unwrap();
     let printed = numpy(
-        dir.path(),
+        folder.path(),
         "
-file = np.load('simulated_recording_seed1.npz')
+file = np.load('simulated.npz')
 resp, stimuli = file['resp'], file['stimuli']
 assert resp.dtype == np.float32 and resp.flags.c_contiguous
 assert (stimuli == np.arange(360)).all()
@@ -85,11 +87,11 @@ print(*resp.shape, resp[17, 4711].item(), resp[359, 23588].item())
 }
 
 #[test]
-fn bins_are_numpys() {
-    let dir = tempfile::tempdir().unwrap();
+fn bins_equal_numpys() {
+    let folder = tempfile::tempdir().unwrap();
     // The binning of the original's load_data, on 360 stimuli of 3 neurons.
     let widths = numpy(
-        dir.path(),
+        folder.path(),
         "
 np.random.seed(0)
 stimuli = np.random.permutation(np.arange(360.0))
@@ -105,8 +107,9 @@ for width in [2, 7, 10, 22.5, 90, 360]:
     );
     for width in widths.lines() {
         let (resp, stimuli) =
-            load_data(dir.path().join("all.npz"), width.parse::<f64>().unwrap()).unwrap();
-        let (resp_np, stimuli_np) = load_data(dir.path().join(format!("{width}.npz")), 1).unwrap();
+            load_data(folder.path().join("all.npz"), width.parse::<f64>().unwrap()).unwrap();
+        let (resp_np, stimuli_np) =
+            load_data(folder.path().join(format!("{width}.npz")), 1).unwrap();
         assert_eq!(
             stimuli.to_vec2::<f32>().unwrap(),
             stimuli_np.to_vec2::<f32>().unwrap()

@@ -1,171 +1,108 @@
 //! The download of the recording.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{fail, whole};
-use crate::Result;
+use candle_core::{Result, bail};
+
+use super::{absolute, one_line, open_file, temp_file};
 
 const FILE_NAME: &str = "W3D4_stringer_oribinned1.npz";
 const URL: &str = "https://osf.io/683xc/download";
 const MD5: &str = "436599dfd8ebe6019f066c38aed20580";
 
 /// Returns the path of the recording, `W3D4_stringer_oribinned1.npz` in the working directory
-/// (for a notebook: the folder it is in), after downloading it where it is not there yet.
+/// (for a notebook: its folder). Downloads the recording if that file does not exist.
 ///
-/// The file gets its name only when it is whole: until then a download has another one.
+/// The file gets its name only when it is complete.
 ///
 /// # Errors
-/// If the host cannot be reached or the file is not the one that was published (md5).
+/// If the host cannot be reached, or the file is not the published one (md5).
 pub fn fetch_recording() -> Result<PathBuf> {
     fetch(URL, MD5, Path::new(FILE_NAME))
 }
 
 fn fetch(url: &str, md5: &str, path: &Path) -> Result<PathBuf> {
-    let path = whole(path);
+    let path = absolute(path);
+    let shown = path.display();
     if path.exists() {
-        return match File::open(&path).and_then(|file| copy(file, io::sink(), None)) {
+        return match md5_of(&path) {
             Ok(got) if got == md5 => Ok(path),
-            Ok(got) => fail(format!(
-                "fetch_recording: {} is not the published recording: expected md5 {md5}, got \
-                 {got}: delete it and run this again",
-                path.display()
-            )),
-            Err(why) => fail(format!(
-                "fetch_recording: cannot read {} ({why}): make it readable, or delete it",
-                path.display()
-            )),
+            Ok(got) => bail!(
+                "fetch_recording: {shown} is not the published recording: expected md5 {md5}, \
+                 got {got}: delete it and run this again"
+            ),
+            Err(err) => bail!(
+                "fetch_recording: cannot read {shown} ({err}): make it readable, or delete it"
+            ),
         };
     }
 
-    let part = match Part::beside(&path) {
-        Ok(part) => part,
-        Err(why) => {
-            return fail(format!(
-                "fetch_recording: cannot write beside {} ({why}): make its folder writable",
-                path.display()
-            ));
-        }
+    let temp = match temp_file(&path) {
+        Ok(temp) => temp,
+        Err(err) => bail!(
+            "fetch_recording: cannot write a file beside {shown} ({err}): make its folder writable"
+        ),
     };
-    match download(url, &part.file) {
+    match download(url, temp.as_file()).and_then(|()| md5_of(temp.path())) {
         Ok(got) if got == md5 => {}
-        Ok(got) => {
-            return fail(format!(
-                "fetch_recording: the download from {url} arrived damaged: expected md5 {md5}, \
-                 got {got}: run this again"
-            ));
-        }
-        Err(why) => {
-            let why = why.to_string().replace('\n', " ");
-            return fail(format!(
-                "fetch_recording: cannot download {url} ({why}): run this again when online, or \
-                 download it by hand and save it as {}",
-                path.display()
-            ));
-        }
+        Ok(got) => bail!(
+            "fetch_recording: the download from {url} arrived damaged: expected md5 {md5}, got \
+             {got}: run this again"
+        ),
+        Err(err) => bail!(
+            "fetch_recording: cannot download {url} ({}): run this again when online, or \
+             download it by hand and save it as {shown}",
+            one_line(err)
+        ),
     }
-    match fs::rename(&part.path, &path) {
-        Ok(()) => Ok(path),
-        Err(why) => fail(format!(
-            "fetch_recording: cannot save {} ({why}): make its folder writable",
-            path.display()
-        )),
+    match temp.persist(&path) {
+        Ok(_) => Ok(path),
+        Err(err) => bail!(
+            "fetch_recording: cannot save {shown} ({}): make its folder writable",
+            err.error
+        ),
     }
 }
 
-/// A file that is on its way; what is left of it when this goes out of scope is deleted.
-pub struct Part {
-    pub path: PathBuf,
-    /// Locked, for as long as this process lives.
-    pub file: File,
+fn md5_of(path: &Path) -> io::Result<String> {
+    let mut md5 = md5::Context::new();
+    io::copy(&mut open_file(path)?, &mut md5)?;
+    Ok(format!("{:x}", md5.finalize()))
 }
 
-impl Part {
-    /// A name in the same folder, so that moving it into place is one step, and of this process,
-    /// so that two notebooks do not write to one file. What processes have left that were
-    /// interrupted is deleted.
-    pub fn beside(path: &Path) -> io::Result<Self> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let folder = path.parent().unwrap_or(Path::new("."));
-        for other in fs::read_dir(folder)?.flatten() {
-            let other_name = other.file_name();
-            let rest = other_name
-                .to_str()
-                .and_then(|other| other.strip_prefix(&*name));
-            if rest.is_some_and(|rest| rest.ends_with(".part")) {
-                let file = File::options().write(true).open(other.path());
-                if file.is_ok_and(|file| file.try_lock().is_ok()) {
-                    let _ = fs::remove_file(other.path());
-                }
-            }
-        }
-        let path = folder.join(format!("{name}.{}.part", std::process::id()));
-        let file = File::create(&path)?;
-        let _ = file.try_lock(); // where there are no locks, nothing is deleted either
-        Ok(Self { path, file })
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// Downloads `url` into a file and returns the md5 of what came.
-fn download(url: &str, file: &File) -> io::Result<String> {
+/// Downloads `url` into a file and prints every few megabytes how far it is.
+fn download(url: &str, mut file: &File) -> io::Result<()> {
     let agent = ureq::Agent::from(
         ureq::Agent::config_builder()
             .timeout_resolve(Some(Duration::from_secs(10)))
             .timeout_connect(Some(Duration::from_secs(10)))
             .timeout_recv_response(Some(Duration::from_secs(30)))
-            .timeout_recv_body(Some(Duration::from_secs(1800)))
+            .timeout_per_read(Some(Duration::from_secs(30)))
             .build(),
     );
     let body = agent.get(url).call().map_err(io::Error::other)?.into_body();
-    let length = body.content_length();
-    copy(body.into_reader(), file, Some(length))
-}
-
-/// Copies all there is and returns its md5. A download, of a length that may be unknown, says every
-/// few megabytes how far it is.
-fn copy(
-    mut from: impl Read,
-    mut to: impl Write,
-    download: Option<Option<u64>>,
-) -> io::Result<String> {
-    let mut md5 = md5::Context::new();
-    let mut buffer = vec![0; 1 << 16];
-    let (mut done, mut told) = (0, 0);
+    let megabytes = |n_bytes: u64| format!("{:.0}", n_bytes as f64 / 1e6);
+    let total = body.content_length().map_or("?".to_owned(), megabytes);
+    let mut body = body.into_reader();
+    let mut done = 0;
     loop {
-        let n = from.read(&mut buffer)?;
+        let n = io::copy(&mut (&mut body).take(4_000_000), &mut file)?;
         if n == 0 {
-            break;
+            return Ok(());
         }
-        md5.consume(&buffer[..n]);
-        to.write_all(&buffer[..n])?;
         done += n;
-        if let Some(length) = download
-            && done >= told + 4_000_000
-        {
-            told = done;
-            let of = length.map(|length| format!(" of {:.0}", length as f64 / 1e6));
-            println!(
-                "downloaded {:.0}{} MB",
-                done as f64 / 1e6,
-                of.unwrap_or_default()
-            );
-        }
+        println!("downloaded {} of {total} MB", megabytes(done));
     }
-    to.flush()?;
-    Ok(format!("{:x}", md5.finalize()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::io::Write;
     use std::net::TcpListener;
     use std::thread;
 
@@ -190,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_download_that_matches_gets_its_name_and_is_not_fetched_again() {
+    fn matching_download_is_kept_and_not_repeated() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recording.npz");
         let url = serve(HELLO);
@@ -201,22 +138,8 @@ mod tests {
         assert_eq!(files_in(dir.path()), 1);
     }
 
-    /// A kernel that is interrupted has no time to clean up.
     #[test]
-    fn what_an_interrupted_download_left_is_deleted_and_one_under_way_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("data.npz");
-        let others = ["data.npz.1.part", "data.npz.2.part", "other.npz.1.part"];
-        let [_left, under_way, _of_another] =
-            others.map(|name| File::create(dir.path().join(name)).unwrap());
-        under_way.lock().unwrap();
-        drop(Part::beside(&path).unwrap());
-        let there = others.map(|name| dir.path().join(name).exists());
-        assert_eq!(there, [false, true, true]);
-    }
-
-    #[test]
-    fn what_goes_wrong_on_the_way_is_one_line_and_leaves_no_file() {
+    fn failed_downloads_are_errors_of_one_line_and_leave_no_file() {
         let answers = [
             (HELLO, "arrived damaged: expected md5 0"),
             (
@@ -236,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_host_it_says_where_to_put_the_file_by_hand() {
+    fn error_without_a_host_names_the_path_for_a_download_by_hand() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recording.npz");
         let closed = TcpListener::bind("127.0.0.1:0")
@@ -254,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_under_that_name_is_told_and_left_alone() {
+    fn different_file_of_that_name_is_an_error_and_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recording.npz");
         fs::write(&path, "mine").unwrap();

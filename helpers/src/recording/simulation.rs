@@ -1,4 +1,4 @@
-//! A stand-in for the recording, for when it cannot be had.
+//! A simulated recording, for use when the recording cannot be downloaded.
 //!
 //! Each neuron has two bumps on the circle of orientations, `pref` and the opposite `pref + 180`,
 //! the second weaker by a factor of its own, on top of a shallow cosine:
@@ -6,90 +6,82 @@
 //! `f(ori) = a [ k(ori - pref) + rho k(ori - pref - 180) + 0.03 cos(ori - pref) ]`,
 //! `k(x) = exp((cos x - 1) / width^2)`
 //!
-//! less its mean. A response is `f` plus normal noise. As a response is the mean of some 13 trials
-//! of a neuron that was z-scored over trials, the noise of a neuron with much signal is less; and
-//! it follows the response, so that a tuned neuron is quiet away from its bumps.
+//! minus its mean. A response is `f` plus normal noise. A response in the recording is the mean of
+//! some 13 trials of a neuron that was z-scored over trials. So here a neuron with more signal has
+//! less noise, and the noise grows with `f`: away from its bumps a tuned neuron has little noise.
 //!
 //! The constants were set so that widths, heights, the second bump, the noise and the correlation
-//! between neighbouring orientations resemble what is known of the recording, and so does the
+//! between neighboring orientations resemble what is known of the recording, and so does the
 //! training of the tutorial's network.
 
 use std::f64::consts::TAU;
-use std::fs;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use candle_core::{Result, bail};
 use rand_distr::{Distribution, Exp1, StandardNormal};
 use rand_mt::Mt;
 use rayon::prelude::*;
+use zip::ZipWriter;
 
-use super::download::Part;
-use super::npz::write_simulated;
-use super::{fail, whole};
-use crate::Result;
+use super::npz::write_array;
+use super::{SIMULATED, absolute, temp_file};
 
 const N_STIMULI: usize = 360;
 const N_NEURONS: usize = 23_589;
 const N_TRIALS: f64 = 12.8; // 4,598 trials over 360 orientations
 
-/// Writes a simulated recording of the real one's shape and file format and returns its path,
-/// `simulated_recording_seed<seed>.npz` in the working directory. The same seed gives the same
-/// numbers, so a file that is there is replaced by its equal.
+/// Writes a simulated recording to a `.npz` file of the recording's shape and format, and returns
+/// the path. The same seed gives the same numbers. A file that is already there is replaced.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn simulate_recording(seed: u32) -> Result<PathBuf> {
-    let path = whole(Path::new(&format!("simulated_recording_seed{seed}.npz")));
-    let stimuli: Vec<f64> = (0..N_STIMULI).map(|ori| ori as f64).collect();
-    let resp = responses(seed);
-    let written = Part::beside(&path).and_then(|part| {
-        write_simulated(&part.path, &resp, &stimuli, seed)?;
-        fs::rename(&part.path, &path)
-    });
-    match written {
-        Ok(()) => {
-            println!(
-                "simulated recording (seed {seed}): {N_STIMULI} stimuli x {N_NEURONS} neurons, \
-                 drawn by a model of visual cortex, not measured"
-            );
-            Ok(path)
-        }
-        Err(why) => fail(format!(
-            "simulate_recording: cannot write {} ({why}): make its folder writable, with 40 MB \
-             to spare",
-            path.display()
-        )),
-    }
+pub fn simulate_recording(path: impl AsRef<Path>, seed: u32) -> Result<PathBuf> {
+    simulate(path.as_ref(), seed)
 }
 
-/// Neurons that a thread takes at a time.
-const BLOCK: usize = 64;
+fn simulate(path: &Path, seed: u32) -> Result<PathBuf> {
+    let path = absolute(path);
+    let stimuli: Vec<f64> = (0..N_STIMULI).map(|ori| ori as f64).collect();
+    let resp = responses(seed);
+    let written = temp_file(&path).and_then(|temp| {
+        write(temp.as_file(), &resp, &stimuli, seed)?;
+        Ok(temp.persist(&path)?)
+    });
+    if let Err(err) = written {
+        bail!(
+            "simulate_recording: cannot write {} ({err}): make its folder writable, with 40 MB \
+             free",
+            path.display()
+        );
+    }
+    println!(
+        "simulated recording (seed {seed}): {N_STIMULI} stimuli x {N_NEURONS} neurons, drawn by a \
+         model of visual cortex, not measured; saved as {}",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// Writes the file as NumPy would, and the seed as a mark that it is simulated.
+fn write(file: &File, resp: &[f32], stimuli: &[f64], seed: u32) -> io::Result<()> {
+    let mut zip = ZipWriter::new(BufWriter::new(file));
+    let shape = [N_STIMULI as u64, N_NEURONS as u64];
+    write_array(&mut zip, "resp", resp, &shape)?;
+    write_array(&mut zip, "stimuli", stimuli, &shape[..1])?;
+    write_array(&mut zip, SIMULATED, &[seed], &[1])?;
+    zip.finish()?.flush()
+}
 
 /// The responses, `(n_stimuli, n_neurons)` in C order.
 fn responses(seed: u32) -> Vec<f32> {
-    // All random numbers come from one generator, one neuron after another. What takes longer is
-    // what is computed from them, and that goes on meanwhile on the other processors.
     let mut rng = Mt::new(seed);
-    let blocks = (0..N_NEURONS).step_by(BLOCK).map(|first| {
-        let neurons = first..N_NEURONS.min(first + BLOCK);
-        (first, neurons.map(|_| Neuron::draw(&mut rng)).collect())
-    });
-    let mut blocks: Vec<(usize, Vec<[f32; N_STIMULI]>)> = blocks
-        .par_bridge()
-        .map(|(first, neurons): (_, Vec<Neuron>)| {
-            (first, neurons.iter().map(Neuron::responses).collect())
-        })
-        .collect();
-    blocks.sort_unstable_by_key(|&(first, _)| first);
-
-    let mut resp = vec![0.0; N_STIMULI * N_NEURONS];
-    let rows = resp.par_chunks_mut(N_NEURONS).enumerate();
-    rows.for_each(|(ori, row)| {
-        let responses = blocks.iter().flat_map(|(_, block)| block);
-        for (value, responses) in row.iter_mut().zip(responses) {
-            *value = responses[ori];
-        }
-    });
-    resp
+    let neurons: Vec<_> = (0..N_NEURONS).map(|_| Neuron::draw(&mut rng)).collect();
+    let columns: Vec<_> = neurons.par_iter().map(Neuron::responses).collect();
+    let columns = &columns;
+    let row = |ori: usize| columns.iter().map(move |column| column[ori]);
+    (0..N_STIMULI).flat_map(row).collect()
 }
 
 /// What is drawn for one neuron.
