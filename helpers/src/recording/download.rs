@@ -138,42 +138,32 @@ mod tests {
         assert_eq!(files_in(dir.path()), 1);
     }
 
-    #[test]
-    fn failed_downloads_are_errors_of_one_line_and_leave_no_file() {
-        let answers = [
-            (HELLO, "arrived damaged: expected md5 0"),
-            (
-                "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",
-                "cannot download",
-            ),
-            ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "404"),
-        ];
-        for (answer, expected) in answers {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("recording.npz");
-            let error = fetch(&serve(answer), "0", &path).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
-            assert_eq!(error.lines().count(), 1, "{error}");
-            assert_eq!(files_in(dir.path()), 0, "{answer}");
-        }
+    /// The first line of the error. A backtrace can follow.
+    fn fetch_error(url: &str, path: &Path) -> String {
+        let error = fetch(url, "0", path).unwrap_err().to_string();
+        error.lines().next().unwrap().to_owned()
     }
 
     #[test]
-    fn error_without_a_host_names_the_path_for_a_download_by_hand() {
+    fn failed_downloads_are_errors_of_one_line_and_leave_no_file() {
+        let incomplete = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello";
+        let not_found = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recording.npz");
-        let closed = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let error = fetch(&format!("http://{closed}/"), "0", &path)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.ends_with(&format!("save it as {}", path.display())),
-            "{error}"
-        );
-        assert_eq!(error.lines().count(), 1, "{error}");
+        let by_hand = format!("save it as {}", path.display());
+        for (answer, expected, advice) in [
+            (HELLO, "arrived damaged: expected md5 0", "run this again"),
+            (incomplete, "cannot download", &by_hand),
+            (not_found, "404", &by_hand),
+        ] {
+            let error = fetch_error(&serve(answer), &path);
+            assert!(error.contains(expected), "{error}");
+            assert!(error.ends_with(advice), "{error}");
+            assert_eq!(files_in(dir.path()), 0, "{answer}");
+        }
+        let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+        let error = fetch_error(&format!("http://{}/", unused.unwrap()), &path);
+        assert!(error.ends_with(&by_hand), "{error}");
     }
 
     #[test]
@@ -181,9 +171,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recording.npz");
         fs::write(&path, "mine").unwrap();
-        let error = fetch("http://localhost:1/", "0", &path)
-            .unwrap_err()
-            .to_string();
+        let error = fetch_error("http://localhost:1/", &path);
         assert!(error.contains("is not the published recording"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"mine");
     }

@@ -52,10 +52,7 @@ impl Npz {
 
     /// Reads an array of integers or floating-point numbers. Each number is converted to f64, and
     /// from there by `from_f64` to the type that the caller needs.
-    pub fn array<T>(&mut self, name: &str, from_f64: fn(f64) -> T) -> Result<Array<T>>
-    where
-        T: Copy,
-    {
+    pub fn array<T: Copy>(&mut self, name: &str, from_f64: impl Fn(f64) -> T) -> Result<Array<T>> {
         if !self.has_array(name) {
             let names: Vec<_> = self.zip.file_names().flatten().collect();
             return self.invalid(name, "a member of that name", &format!("only {names:?}"));
@@ -80,7 +77,7 @@ impl Npz {
 
 fn read_array<T: Copy>(
     mut member: ZipFile<impl Read>,
-    from_f64: fn(f64) -> T,
+    from_f64: impl Fn(f64) -> T,
 ) -> io::Result<Array<T>> {
     let mut bytes = Vec::new();
     member.read_to_end_authenticated(&mut bytes, false)?; // compares the checksum, too
@@ -102,7 +99,7 @@ fn read_array<T: Copy>(
     let mut values = match descr.trim_matches(['\'', '<', '>', '|']) {
         "f2" => convert(npy, |x| from_f64(f16::to_f64(x))),
         "f4" => convert(npy, |x: f32| from_f64(x.into())),
-        "f8" => convert(npy, from_f64),
+        "f8" => convert(npy, &from_f64),
         "i1" => convert(npy, |x: i8| from_f64(x.into())),
         "i2" => convert(npy, |x: i16| from_f64(x.into())),
         "i4" => convert(npy, |x: i32| from_f64(x.into())),
