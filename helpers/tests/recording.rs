@@ -205,11 +205,11 @@ fn invalid_arrays_are_errors_of_one_line() {
         ),
         (
             vec![cut, stimuli()],
-            "got 20 bytes for shape [3, 2] and type '<f4'",
+            "got 5 values of type '<f4' for shape [3, 2]",
         ),
         (
             vec![huge, stimuli()],
-            "got 24 bytes for shape [3, 9] and type '<f4'",
+            "got 6 values of type '<f4' for shape [3, 9]",
         ),
         (
             vec![("resp", nested), stimuli()],

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Result, bail};
 use half::f16;
-use npyz::{AutoSerialize, Deserialize, NpyFile, NpyHeader, Order, WriterBuilder};
+use npyz::{AutoSerialize, DType, Deserialize, NpyHeader, Order, TypeRead, WriterBuilder};
 use zip::read::ZipFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -79,51 +79,55 @@ fn read_array<T: Copy>(
     mut member: ZipFile<impl Read>,
     from_f64: impl Fn(f64) -> T,
 ) -> io::Result<Array<T>> {
-    let mut bytes = Vec::new();
-    member.read_to_end_authenticated(&mut bytes, false)?; // compares the checksum, too
-    let mut data = &bytes[..];
-    let header = NpyHeader::from_reader((&mut data).take(MAX_HEADER))?;
-    let (descr, order) = (header.dtype().descr(), header.order());
-    let shape: Vec<usize> = header.shape().iter().map(|&n| n as usize).collect();
-
-    // A header can announce any shape, so compare it with the size before allocating memory.
-    let item_size = header.dtype().num_bytes().unwrap_or(0);
-    let announced = shape.iter().try_fold(item_size, |n, &d| n.checked_mul(d));
-    if announced != Some(data.len()) {
-        let n_bytes = data.len();
-        return Err(io::Error::other(format!(
-            "{n_bytes} bytes for shape {shape:?} and type {descr}"
-        )));
-    }
-    let npy = NpyFile::with_header(header, data);
+    let header = NpyHeader::from_reader(member.by_ref().take(MAX_HEADER))?;
+    let (dtype, descr) = (header.dtype(), header.dtype().descr());
     let mut values = match descr.trim_matches(['\'', '<', '>', '|']) {
-        "f2" => convert(npy, |x| from_f64(f16::to_f64(x))),
-        "f4" => convert(npy, |x: f32| from_f64(x.into())),
-        "f8" => convert(npy, &from_f64),
-        "i1" => convert(npy, |x: i8| from_f64(x.into())),
-        "i2" => convert(npy, |x: i16| from_f64(x.into())),
-        "i4" => convert(npy, |x: i32| from_f64(x.into())),
-        "i8" => convert(npy, |x: i64| from_f64(x as f64)),
-        "u1" => convert(npy, |x: u8| from_f64(x.into())),
-        "u2" => convert(npy, |x: u16| from_f64(x.into())),
-        "u4" => convert(npy, |x: u32| from_f64(x.into())),
-        "u8" => convert(npy, |x: u64| from_f64(x as f64)),
+        "f2" => read_values(member, &dtype, |x| from_f64(f16::to_f64(x))),
+        "f4" => read_values(member, &dtype, |x: f32| from_f64(x.into())),
+        "f8" => read_values(member, &dtype, &from_f64),
+        "i1" => read_values(member, &dtype, |x: i8| from_f64(x.into())),
+        "i2" => read_values(member, &dtype, |x: i16| from_f64(x.into())),
+        "i4" => read_values(member, &dtype, |x: i32| from_f64(x.into())),
+        "i8" => read_values(member, &dtype, |x: i64| from_f64(x as f64)),
+        "u1" => read_values(member, &dtype, |x: u8| from_f64(x.into())),
+        "u2" => read_values(member, &dtype, |x: u16| from_f64(x.into())),
+        "u4" => read_values(member, &dtype, |x: u32| from_f64(x.into())),
+        "u8" => read_values(member, &dtype, |x: u64| from_f64(x as f64)),
         _ => Err(io::Error::other(format!("type {descr}"))),
     }?;
-    if let (Order::Fortran, &[n_rows, n_columns]) = (order, &shape[..]) {
+
+    // The header can announce any shape.
+    let shape: Vec<usize> = header.shape().iter().map(|&n| n as usize).collect();
+    let n_values = values.len();
+    if shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) != Some(n_values) {
+        let got = format!("{n_values} values of type {descr} for shape {shape:?}");
+        return Err(io::Error::other(got));
+    }
+    if let (Order::Fortran, &[n_rows, n_columns]) = (header.order(), &shape[..]) {
         let row = |i| (0..n_columns).map(move |j| j * n_rows + i);
         values = (0..n_rows).flat_map(row).map(|k| values[k]).collect();
     }
     Ok(Array { shape, values })
 }
 
-fn convert<S, T>(npy: NpyFile<&[u8]>, convert: impl Fn(S) -> T) -> io::Result<Vec<T>>
-where
-    S: Deserialize,
-{
-    let mut values = Vec::with_capacity(npy.len() as usize);
-    for value in npy.data().map_err(io::Error::other)? {
-        values.push(convert(value?));
+/// Reads in blocks that fit into the cache, to the end, where zip compares the checksum.
+fn read_values<S: Deserialize, T>(
+    mut member: ZipFile<impl Read>,
+    dtype: &DType,
+    convert: impl Fn(S) -> T,
+) -> io::Result<Vec<T>> {
+    let reader = S::reader(dtype).map_err(io::Error::other)?;
+    let n_values = member.size() as usize / size_of::<S>();
+    let mut values = Vec::new();
+    values
+        .try_reserve_exact(n_values)
+        .map_err(io::Error::other)?;
+    let mut block = Vec::new();
+    while member.by_ref().take(1 << 18).read_to_end(&mut block)? > 0 {
+        for item in block.chunks_exact(size_of::<S>()) {
+            values.push(convert(reader.read_one(item)?));
+        }
+        block.clear();
     }
     Ok(values)
 }
