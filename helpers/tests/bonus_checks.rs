@@ -3,7 +3,9 @@
 use helpers::candle_nn::ops::log_softmax;
 use helpers::*;
 
-type OfTensor = fn(&Tensor) -> Result<Tensor>;
+type ToSinCos = fn(&Tensor) -> Result<Tensor>;
+type Angle = fn(f32, f32) -> f32;
+type Penalty = fn(&Tensor, f64, f64) -> Result<Tensor>;
 
 #[track_caller]
 fn assert_ok(verdict: Result<checks::Verdict>) {
@@ -93,7 +95,7 @@ fn from_sin_cos(out: &Tensor) -> Result<Tensor> {
 }
 
 /// What `angle` computes from each pair of sine and cosine.
-fn angles(out: &Tensor, angle: fn(f32, f32) -> f32) -> Result<Tensor> {
+fn angles(out: &Tensor, angle: Angle) -> Result<Tensor> {
     let pairs = out.to_vec2::<f32>()?;
     let angles: Vec<f32> = pairs.iter().map(|pair| angle(pair[0], pair[1])).collect();
     Tensor::from_vec(angles, (pairs.len(), 1), &Device::Cpu)
@@ -107,7 +109,7 @@ fn sine_and_cosine() {
             (sin.atan2(cos).to_degrees() + 360.0) % 360.0
         })
     }));
-    let cases: [(&str, OfTensor); 5] = [
+    let cases: [(&str, ToSinCos); 5] = [
         ("want radians", |s| Tensor::cat(&[s.sin()?, s.cos()?], 1)),
         ("should have shape [7, 2]", |s| {
             to_sin_cos(s)?.narrow(1, 0, 1)
@@ -127,7 +129,7 @@ fn sine_and_cosine() {
     for (hint, to) in cases {
         assert_hint(check_exercise_sin_cos(to, from_sin_cos), hint);
     }
-    let cases: [(&str, fn(f32, f32) -> f32); 4] = [
+    let cases: [(&str, Angle); 4] = [
         ("half of the angles are negative", |sin, cos| {
             sin.atan2(cos).to_degrees()
         }),
@@ -193,7 +195,7 @@ fn penalties() {
     assert_ok(check_exercise_penalty(|w, l2, l1| {
         ((w * w)? * l2)?.sum_all()? + (w.abs()? * l1)?.sum_all()?
     }));
-    let cases: [(&str, fn(&Tensor, f64, f64) -> Result<Tensor>); 8] = [
+    let cases: [(&str, Penalty); 8] = [
         ("swapped", |w, l2, l1| {
             (l2_part(w)? * l1)? + (l1_part(w)? * l2)?
         }),
