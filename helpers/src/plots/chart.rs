@@ -37,7 +37,7 @@ pub fn draw_title<DB: DrawingBackend>(
     title: &str,
     size: f64,
 ) -> Result<Area<DB>, DrawError<DB>> {
-    let font = fit_font(title, size, area.dim_in_pixel().0 as i32);
+    let font = fit_font(title, size, area.dim_in_pixel().0 as i32 - px(2.0 * TICK));
     Ok(area.titled(title, font)?.margin(px(TICK), 0, 0, 0))
 }
 
@@ -50,7 +50,7 @@ fn build_chart<'a, DB: DrawingBackend + 'a>(
 ) -> Result<Chart<'a, DB>, DrawError<DB>> {
     let (small, line) = (font(SMALL), px(SMALL));
     let (width, height) = area.dim_in_pixel();
-    let below = x.label_area(line);
+    let below = x.clone().ticked(5).label_area(line);
     let plot_height = height as i32 - below - line / 2;
     let y = y.ticked((plot_height - headroom) * 2 / (line * 5));
     let y = y.with_headroom(f64::from(headroom) / f64::from(plot_height));
@@ -65,26 +65,23 @@ fn build_chart<'a, DB: DrawingBackend + 'a>(
     let x = x.unwrap_or_else(|| with_ticks(1));
 
     let (x_label, y_label) = (x.description(), y.description());
-    let [x_font, y_font] = [(&x_label, plot_width), (&y_label, plot_height)]
-        .map(|(label, extent)| fit_font(label, BASE, extent));
+    let x_font = fit_font(&x_label, BASE, plot_width);
+    let y_font = fit_font(&y_label, BASE, plot_height);
+    let fonts = [x_font, y_font].into_iter();
+    let font = fonts.min_by(|a, b| a.font.get_size().total_cmp(&b.font.get_size()));
     let mut chart = ChartBuilder::on(area)
         .margin_top(line / 2)
         .margin_right((x.max_label_width(&small) / 2).max(px(TICK)))
         .set_label_area_size(LabelAreaPosition::Left, beside)
         .set_label_area_size(LabelAreaPosition::Bottom, below)
         .build_cartesian_2d(x, y)?;
-    let smaller = if x_font.font.get_size() < y_font.font.get_size() {
-        x_font
-    } else {
-        y_font
-    };
     chart
         .configure_mesh()
         .disable_mesh()
         .axis_style(stroke(BLACK, AXIS_WIDTH))
         .set_all_tick_mark_size(px(TICK))
-        .label_style(small)
-        .axis_desc_style(smaller)
+        .label_style(small.clone())
+        .axis_desc_style(font.unwrap_or(small))
         .x_desc(x_label)
         .y_desc(y_label)
         .draw()?;
@@ -137,17 +134,28 @@ fn draw_axes<DB: DrawingBackend>(area: &Area<DB>, axes: &Axes) -> DrawResult<DB>
                 chart.draw_series(line)?
             }
         };
-        add_to_legend(anno, series, axes.number(i), color);
-        shown.push(shown_points().collect::<Vec<_>>());
+        let number = axes.number(i);
+        add_to_legend(anno, series, number, color);
+        if series.kind == Kind::Line && axes.number(axes.series.len()) > 1 {
+            // A few markers with a white rim tell several lines apart.
+            let every = (shown_points().count() / 8).max(1);
+            let first = every * (2 * number + 1) / 8 % every;
+            let marked = shown_points().skip(first).step_by(every);
+            chart.draw_series(marked.map(|at| {
+                EmptyElement::at(at)
+                    + marker(number, (0, 0), 5.0, &WHITE)
+                    + marker(number, (0, 0), MARKER, &color)
+            }))?;
+        }
+        shown.extend(shown_points());
     }
-    draw_line_markers(&mut chart, axes, &shown)?;
     let Some((font, size)) = legend else {
         return Ok(());
     };
     let position = if axes.has_bars() {
         SeriesLabelPosition::UpperLeft
     } else {
-        free_corner(&chart, size, &shown.concat())
+        free_corner(&chart, size, &shown)
     };
     chart
         .configure_series_labels()
@@ -157,33 +165,6 @@ fn draw_axes<DB: DrawingBackend>(area: &Area<DB>, axes: &Axes) -> DrawResult<DB>
         .legend_area_size(px(30.0))
         .margin(px(TICK))
         .draw()
-}
-
-/// Draws a few markers on each of several lines, with a white rim that sets them off.
-fn draw_line_markers<DB: DrawingBackend>(
-    chart: &mut Chart<DB>,
-    axes: &Axes,
-    shown: &[Vec<(f64, f64)>],
-) -> DrawResult<DB> {
-    if axes.number(axes.series.len()) < 2 {
-        return Ok(());
-    }
-    for (i, points) in shown.iter().enumerate() {
-        if axes.series[i].kind != Kind::Line {
-            continue;
-        }
-        let number = axes.number(i);
-        let color = CURVES[number % CURVES.len()];
-        let every = (points.len() / 8).max(1);
-        let first = every * (2 * number + 1) / 8 % every;
-        let marked = points.iter().skip(first).step_by(every);
-        chart.draw_series(marked.map(|at| {
-            EmptyElement::at(*at)
-                + marker(number, (0, 0), 5.0, &WHITE)
-                + marker(number, (0, 0), MARKER, &color)
-        }))?;
-    }
-    Ok(())
 }
 
 /// The marker of a series with a center and a radius in pixels.

@@ -14,11 +14,8 @@ pub fn network<DB: DrawingBackend>(area: &Area<DB>) -> Result<(), DrawError<DB>>
     let (width, height) = area.dim_in_pixel();
     let scale = (f64::from(width) / 640.0).min(f64::from(height) / 300.0) / f64::from(SCALE);
     let at = |(x, y): (f64, f64)| -> BackendCoord {
-        let from_middle = |length: f64, extent: u32| px(length * scale) + extent as i32 / 2;
-        (
-            from_middle(x - 320.0, width),
-            from_middle(y - 150.0, height),
-        )
+        let (dx, dy) = (px((x - 320.0) * scale), px((y - 150.0) * scale));
+        (width as i32 / 2 + dx, height as i32 / 2 + dy)
     };
     let text = |label: &str, place, size: f64, color: &RGBColor, h, v| {
         let style = font(size * scale).color(color).pos(Pos::new(h, v));
@@ -45,26 +42,17 @@ pub fn network<DB: DrawingBackend>(area: &Area<DB>) -> Result<(), DrawError<DB>>
     let pale = RGBColor(127, 184, 216);
     for h in hidden {
         for end in responses.into_iter().chain([output]) {
-            area.draw(&PathElement::new(
-                [at(h), at(end)],
-                stroke(pale, 1.2 * scale),
-            ))?;
+            let ends = [at(h), at(end)];
+            area.draw(&PathElement::new(ends, stroke(pale, 1.2 * scale)))?;
         }
     }
+    let gray = RGBColor(232, 232, 232);
+    let orange = RGBColor(253, 224, 200);
+    let green = RGBColor(205, 235, 222);
     let layers = [
-        (
-            &responses[..],
-            "r",
-            &["1", "2", "3", "N"][..],
-            RGBColor(232, 232, 232),
-        ),
-        (
-            &hidden[..],
-            "h",
-            &["1", "2", "M"][..],
-            RGBColor(253, 224, 200),
-        ),
-        (&[output][..], "y", &[""][..], RGBColor(205, 235, 222)),
+        (&responses[..], "r", &["1", "2", "3", "N"][..], gray),
+        (&hidden[..], "h", &["1", "2", "M"][..], orange),
+        (&[output][..], "y", &[""][..], green),
     ];
     for (places, letter, indices, fill) in layers {
         for (place, index) in places.iter().zip(indices) {

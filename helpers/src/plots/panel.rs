@@ -120,12 +120,11 @@ impl Axes {
 
     /// Four fifths of the smallest distance between two bars.
     pub fn bar_width(&self) -> f64 {
-        let mut x: Vec<f64> = self
+        let bars = self
             .series
             .iter()
-            .filter(|series| series.kind == Kind::Bars)
-            .flat_map(|series| series.x.iter().copied())
-            .collect();
+            .filter(|series| series.kind == Kind::Bars);
+        let mut x: Vec<f64> = bars.flat_map(|series| series.x.clone()).collect();
         x.sort_by(f64::total_cmp);
         let gaps = x.windows(2).map(|pair| pair[1] - pair[0]);
         let least = gaps.filter(|gap| *gap > 0.0).fold(f64::INFINITY, f64::min);
