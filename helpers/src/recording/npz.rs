@@ -62,7 +62,9 @@ impl Npz {
     pub fn array(&mut self, name: &'static str) -> Result<Array> {
         let Some(bytes) = self.member(name)? else {
             let names = self.zip.file_names().map(|name| Ok(name?.into_owned()));
-            let names: Vec<String> = names.collect::<zip::result::ZipResult<_>>().unwrap_or_default();
+            let names: Vec<String> = names
+                .collect::<zip::result::ZipResult<_>>()
+                .unwrap_or_default();
             let got = format!("only {}", names.join(", "));
             return self.broken(name, "a member of that name", &got);
         };
