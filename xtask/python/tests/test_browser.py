@@ -1,20 +1,19 @@
-"""Uses the tutorial in JupyterLab as a learner does, in a browser without a window.
-
-    jupyterlab.py CHROMIUM PYTHON FOLDER
-
-FOLDER holds the notebook; screenshots go there, too.
-"""
+"""Uses the tutorial in JupyterLab as a learner does, in a browser without a window."""
 
 import json
 import os
+import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from urllib.request import urlopen
 
+import nbformat
+import pytest
+from conftest import by_id, read
 from playwright.sync_api import expect, sync_playwright
 
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 PORT, TOKEN = 8917, "test"
 URL = f"http://127.0.0.1:{PORT}"
 NOTEBOOK = "W1D5_Tutorial1.ipynb"
@@ -23,17 +22,16 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
          "--disable-component-update", "--disable-sync", "--disable-quic"]
 
 
-def start_lab(python, folder):
+def start_lab(folder):
     settings = folder / "settings/@jupyterlab/notebook-extension"
     settings.mkdir(parents=True)
     # All cells in the page, also those that are scrolled out of sight.
     (settings / "tracker.jupyterlab-settings").write_text(json.dumps({"windowingMode": "none"}))
     lab = subprocess.Popen(
-        [python.with_name("jupyter-lab"), "--no-browser", "--allow-root", f"--port={PORT}",
+        [os.environ["JUPYTER_LAB"], "--no-browser", "--allow-root", f"--port={PORT}",
          "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}",
          f"--ServerApp.root_dir={folder}"],
-        env={**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
-             "JUPYTER_PREFER_ENV_PATH": "1"},
+        env={**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")},
         stdout=open(folder / "lab.log", "w"), stderr=subprocess.STDOUT,
     )
     for _ in range(120):
@@ -42,7 +40,7 @@ def start_lab(python, folder):
             return lab
         except OSError:
             time.sleep(0.5)
-    sys.exit("JupyterLab does not answer")
+    pytest.fail("JupyterLab does not answer")
 
 
 class Notebook:
@@ -59,7 +57,7 @@ class Notebook:
         quiet, end = 0, time.monotonic() + seconds
         while quiet < 5:
             if time.monotonic() > end:
-                sys.exit(f"the kernel is not idle after {seconds} s")
+                pytest.fail(f"the kernel is not idle after {seconds} s")
             quiet = quiet + 1 if status.get_attribute("data-status") == "idle" else 0
             time.sleep(0.2)
 
@@ -166,27 +164,26 @@ def step(what):
     print(what, flush=True)
 
 
-def main(chromium, python, folder):
-    folder = Path(folder)
-    cells = json.loads((folder / NOTEBOOK).read_text())["cells"]
-    sources = {c["id"]: "".join(c["source"]) for c in cells}
-    lab = start_lab(Path(python), folder)
+def test_the_tutorial_in_jupyterlab(tmp_path):
+    if not CHROMIUM:
+        assert "BROWSER_TEST" not in os.environ, "there is no Chromium"
+        pytest.skip("there is no Chromium")
+    cells = read()
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": {"name": "rust", "display_name": "Rust"}})
+    nbformat.write(notebook, tmp_path / NOTEBOOK)
+    lab = start_lab(tmp_path)
     try:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
             page = browser.new_page(viewport={"width": 1280, "height": 900}, device_scale_factor=2)
-            notebook = Notebook(page, folder)
+            notebook = Notebook(page, tmp_path)
             try:
-                lesson(notebook, sources)
+                lesson(notebook, {id: cell.source for id, cell in by_id(cells).items()})
             except BaseException:
                 notebook.picture("failed")
-                print("JupyterLab:", *(folder / "lab.log").read_text().splitlines()[-40:], sep="\n")
+                print("JupyterLab:", *(tmp_path / "lab.log").read_text().splitlines()[-40:], sep="\n")
                 raise
             browser.close()
     finally:
         lab.terminate()
         lab.wait(timeout=30)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

