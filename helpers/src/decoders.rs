@@ -1,33 +1,46 @@
-//! Decoders that are no networks, and what tells how good a decoder is.
+//! Decoders that are not networks, and measures of how good a decoder is.
 //!
-//! Responses are `(n_stimuli, n_neurons)`, orientations and what is decoded `(n_stimuli, 1)` in
-//! degrees.
+//! | symbol | shape | meaning |
+//! |---|---|---|
+//! | `R` | `(n_stimuli, n_neurons)` | responses |
+//! | `y` | `(n_stimuli, 1)` | orientations, in degrees |
+//!
+//! * [`LinearRegression`]: `y = R w + b`, with the `w` and `b` that minimize
+//!   `|| y - R w - b ||² + ridge || w ||²`.
+//! * [`PopulationVector`]: the angle of `R [sin(p), cos(p)]`, where `p` are the preferred orientations.
+//! * [`MatchedFilter`]: the orientation of the row of `T` with the largest `R Tᵀ`, where `T` are
+//!   normalized smooth responses to the training set.
+//!
+//! The `fit` functions, and what works on responses and orientations, fail if the shapes do not match;
+//! the `decode` functions fail if there are not as many neurons as were fitted.
 
 use std::fmt::{self, Write};
 use std::time::Instant;
 
+use candle_core::{D, DType, Device, Module, Result, Tensor, bail};
+use candle_nn::loss;
 use candle_nn::ops::log_softmax;
 
+use crate::net::{DeepNetReLU, Layers, n_parameters};
+use crate::plots::Values;
 use crate::recording::n_rows;
-use crate::train::quietly;
-use crate::{
-    D, DType, DeepNetReLU, Device, Error, Layers, Module, Result, Tensor, TorchRng, Values, loss,
-    n_parameters, train,
-};
+use crate::rng::TorchRng;
+use crate::train::{train, without_progress};
 
-/// How far decoded orientations are from the true ones on average, the shorter way round the circle:
-/// 359 degrees are 2 away from 1.
+/// The mean distance in degrees between decoded and true orientations, the shorter way around the
+/// circle: 359 and 1 are 2 degrees apart.
 ///
 /// # Errors
 /// If the two have different shapes.
 pub fn circular_error(decoded: &Tensor, stimuli: &Tensor) -> Result<f64> {
     let differences = decoded.sub(stimuli)?.values()?;
-    let around = |d: &f64| ((d + 180.0).rem_euclid(360.0) - 180.0).abs();
-    Ok(differences.iter().map(around).sum::<f64>() / differences.len() as f64)
+    let wrap_degrees = |d: &f64| (d + 180.0).rem_euclid(360.0) - 180.0;
+    let total: f64 = differences.iter().map(|d| wrap_degrees(d).abs()).sum();
+    Ok(total / differences.len() as f64)
 }
 
-/// The number of the class, of `n_classes` equal ones around the circle, that each orientation is
-/// in: from 0, `(n_stimuli,)`, u32.
+/// The class of each orientation, `(n_stimuli,)`, u32: `n_classes` equal parts of the circle, numbered
+/// from 0.
 ///
 /// # Errors
 /// If `n_classes` is 0 or an orientation is outside 0 to below 360 degrees.
@@ -35,18 +48,18 @@ pub fn stimulus_class(stimuli: &Tensor, n_classes: usize) -> Result<Tensor> {
     let stimuli = stimuli.values()?;
     let on_circle = |ori: &f64| (0.0..360.0).contains(ori);
     if n_classes == 0 || !stimuli.iter().all(on_circle) {
-        return Err(Error::Msg(format!(
+        bail!(
             "stimulus_class: expected 1 class or more and orientations from 0 to below 360 degrees, \
              got {n_classes} and {:?}: pass orientations in degrees",
             stimuli.iter().find(|ori| !on_circle(ori))
-        )));
+        )
     }
     let class = |ori: &f64| (ori * n_classes as f64 / 360.0) as u32;
     Tensor::new(stimuli.iter().map(class).collect::<Vec<_>>(), &Device::Cpu)
 }
 
-/// The middle of each class, in degrees, `(n, 1)`.
-fn class_middles(classes: &Tensor, n_classes: usize) -> Result<Tensor> {
+/// The center of each class, in degrees, `(n_stimuli, 1)`.
+fn class_centers(classes: &Tensor, n_classes: usize) -> Result<Tensor> {
     let width = 360.0 / n_classes as f64;
     classes
         .to_dtype(DType::F32)?
@@ -54,44 +67,40 @@ fn class_middles(classes: &Tensor, n_classes: usize) -> Result<Tensor> {
         .reshape(((), 1))
 }
 
-/// Responses smoothed from stimulus to stimulus, as `scipy.ndimage.gaussian_filter1d(resp, sigma,
-/// axis=0)`: `sigma` is a number of rows, and at the ends the rows are continued in mirror image.
+/// Responses smoothed over stimuli, like `scipy.ndimage.gaussian_filter1d(resp, sigma, axis=0)`:
+/// `sigma` is a number of rows, 0 changes nothing, and at the ends the rows are reflected.
 ///
 /// # Errors
-/// If `resp` is no matrix, or `sigma` is not from 0, which changes nothing, to the number of rows.
+/// If `sigma` is not from 0 to the number of rows.
 pub fn smooth(resp: &Tensor, sigma: f64) -> Result<Tensor> {
     let (n, _) = resp.dims2()?;
     if !(0.0..=n as f64).contains(&sigma) {
-        return Err(Error::Msg(format!(
-            "smooth: expected a sigma from 0 to the number of stimuli, {n}, got {sigma}: 5 is what \
-             the lesson takes"
-        )));
+        bail!(
+            "smooth: expected a sigma from 0 to the number of stimuli, {n}, got {sigma}: the lesson \
+             uses 5"
+        )
     }
     if sigma == 0.0 {
         return Ok(resp.clone());
     }
-    let reach = (4.0 * sigma + 0.5) as i64;
-    let weight = |away: i64| (-0.5 * (away as f64 / sigma).powi(2)).exp();
-    let total: f64 = (-reach..=reach).map(weight).sum();
-    let mut mixing = vec![0f32; n * n];
+    let radius = (4.0 * sigma + 0.5) as i64;
+    let weight = |offset: i64| (-0.5 * (offset as f64 / sigma).powi(2)).exp();
+    let total: f64 = (-radius..=radius).map(weight).sum();
+    let mut kernel = vec![0f32; n * n];
     for row in 0..n {
-        for away in -reach..=reach {
-            let at = (row as i64 + away).rem_euclid(2 * n as i64) as usize;
-            let at = at.min(2 * n - 1 - at); // the mirror image
-            mixing[row * n + at] += (weight(away) / total) as f32;
+        for offset in -radius..=radius {
+            let column = (row as i64 + offset).rem_euclid(2 * n as i64) as usize;
+            let column = column.min(2 * n - 1 - column); // reflected
+            kernel[row * n + column] += (weight(offset) / total) as f32;
         }
     }
-    Tensor::from_vec(mixing, (n, n), &Device::Cpu)?.matmul(resp)
+    Tensor::from_vec(kernel, (n, n), &Device::Cpu)?.matmul(resp)
 }
 
-/// The orientation to which each neuron responds most once its responses are smoothed over `sigma`
-/// stimuli, in degrees, `(n_neurons,)`.
-///
-/// # Errors
-/// If the shapes do not fit each other, or `sigma` is not as [`smooth`] wants it.
+/// The orientation to which each neuron responds most after [`smooth`], in degrees, `(n_neurons,)`.
 pub fn preferred_orientations(resp: &Tensor, stimuli: &Tensor, sigma: f64) -> Result<Tensor> {
     n_rows("preferred_orientations", resp, stimuli)?;
-    let order = in_order(stimuli)?;
+    let order = stimuli.flatten_all()?.arg_sort_last_dim(true)?;
     let smoothed = smooth(&resp.index_select(&order, 0)?, sigma)?;
     let best = smoothed.argmax(0)?;
     stimuli
@@ -100,19 +109,11 @@ pub fn preferred_orientations(resp: &Tensor, stimuli: &Tensor, sigma: f64) -> Re
         .index_select(&best, 0)
 }
 
-/// The numbers of the stimuli in the order of their orientations.
-fn in_order(stimuli: &Tensor) -> Result<Tensor> {
-    let orientations = stimuli.values()?;
-    let mut order: Vec<u32> = (0..orientations.len() as u32).collect();
-    order.sort_by(|&a, &b| orientations[a as usize].total_cmp(&orientations[b as usize]));
-    Tensor::new(order, &Device::Cpu)
-}
-
 /// Linear regression of orientation on responses, in closed form.
 ///
 /// There are far more neurons than stimuli, so many weights fit the training set without an error.
-/// With `ridge` 0 these are the smallest of them (minimum norm); above 0, smaller still:
-/// `|| y - W r - b ||^2 + ridge || W ||^2` is least.
+/// With `ridge` 0, the result is the smallest of them (minimum norm); above 0, the weights are even
+/// smaller.
 #[derive(Clone, Debug)]
 pub struct LinearRegression {
     /// `(n_neurons, 1)`.
@@ -125,30 +126,33 @@ impl LinearRegression {
     /// Fits weights and bias.
     ///
     /// # Errors
-    /// If the shapes do not fit each other, or responses to different stimuli are the same.
+    /// If `ridge` is negative or NaN, or `ridge` is 0 and responses to different stimuli are the same.
     pub fn fit(resp: &Tensor, stimuli: &Tensor, ridge: f64) -> Result<Self> {
         let n = n_rows("LinearRegression::fit", resp, stimuli)?;
+        if ridge.is_nan() || ridge < 0.0 {
+            bail!("LinearRegression::fit: expected a ridge of 0 or more, got {ridge}: try 0 or 100")
+        }
         let resp = resp.to_dtype(DType::F64)?;
         let mean_resp = resp.mean_keepdim(0)?; // (1, n_neurons)
-        let centred = resp.broadcast_sub(&mean_resp)?;
+        let centered = resp.broadcast_sub(&mean_resp)?;
         let y = stimuli.values()?;
         let mean_y = y.iter().sum::<f64>() / n as f64;
         let y: Vec<f64> = y.iter().map(|y| y - mean_y).collect();
 
-        // W = X' a with (X X' + ridge) a = y: as many unknowns as stimuli, not as neurons.
-        let mut gram = centred.matmul(&centred.t()?)?.values()?;
-        let size = (0..n).map(|i| gram[i * n + i]).sum::<f64>() / n as f64;
-        // Centred rows add up to nothing, so one direction is missing; y has no part in it.
-        gram.iter_mut().for_each(|g| *g += size / n as f64);
+        // w = Rᵀ a with (R Rᵀ + ridge) a = y: as many unknowns as stimuli, not as neurons.
+        let mut gram = centered.matmul(&centered.t()?)?.values()?; // (n_stimuli, n_stimuli)
+        let scale = (0..n).map(|i| gram[i * n + i]).sum::<f64>() / n as f64;
+        // Centered rows sum to 0, so R Rᵀ is singular along (1, .., 1). Adding a constant cures
+        // that and does not change the solution, because y is centered as well.
+        gram.iter_mut().for_each(|g| *g += scale / n as f64);
         (0..n).for_each(|i| gram[i * n + i] += ridge);
-        let a = solve(gram, y).ok_or_else(|| {
-            Error::Msg(
+        let Some(a) = solve(gram, y) else {
+            bail!(
                 "LinearRegression::fit: expected responses that differ from stimulus to stimulus, \
                  got some that do not: fit with a ridge above 0"
-                    .into(),
             )
-        })?;
-        let weights = centred
+        };
+        let weights = centered
             .t()?
             .matmul(&Tensor::from_vec(a, (n, 1), &Device::Cpu)?)?;
         let offset = mean_resp.matmul(&weights)?.values()?[0];
@@ -159,15 +163,12 @@ impl LinearRegression {
     }
 
     /// Decodes orientations.
-    ///
-    /// # Errors
-    /// If there are not as many neurons as were fitted.
     pub fn decode(&self, resp: &Tensor) -> Result<Tensor> {
         resp.matmul(&self.weights)? + self.bias
     }
 }
 
-/// Solves `a x = b` for a symmetric positive definite matrix, by Cholesky's decomposition.
+/// Solves `a x = b` for a symmetric positive definite matrix, by Cholesky decomposition.
 fn solve(mut a: Vec<f64>, mut b: Vec<f64>) -> Option<Vec<f64>> {
     let n = b.len();
     let smallest = 1e-12 * (0..n).map(|i| a[i * n + i]).fold(0.0, f64::max);
@@ -175,11 +176,13 @@ fn solve(mut a: Vec<f64>, mut b: Vec<f64>) -> Option<Vec<f64>> {
         for j in 0..=i {
             let dot: f64 = (0..j).map(|k| a[i * n + k] * a[j * n + k]).sum();
             let rest = a[i * n + j] - dot;
-            a[i * n + j] = match i == j {
-                true if rest <= smallest => return None,
-                true => rest.sqrt(),
-                false => rest / a[j * n + j],
-            };
+            if j < i {
+                a[i * n + j] = rest / a[j * n + j];
+            } else if rest > smallest {
+                a[i * n + i] = rest.sqrt();
+            } else {
+                return None;
+            }
         }
     }
     for i in 0..n {
@@ -193,7 +196,7 @@ fn solve(mut a: Vec<f64>, mut b: Vec<f64>) -> Option<Vec<f64>> {
     Some(b)
 }
 
-/// Smoothing of the tuning curves from which the next two decoders work, in stimuli.
+/// The `sigma` of [`smooth`] that the next two decoders use.
 const SIGMA: f64 = 5.0;
 
 /// Each neuron votes for its preferred orientation, as strongly as it responds (Georgopoulos et
@@ -206,9 +209,6 @@ pub struct PopulationVector {
 
 impl PopulationVector {
     /// Finds preferred orientations.
-    ///
-    /// # Errors
-    /// If the shapes do not fit each other.
     pub fn fit(resp: &Tensor, stimuli: &Tensor) -> Result<Self> {
         let preferred = preferred_orientations(resp, stimuli, SIGMA)?;
         let directions = sin_cos(&preferred)?;
@@ -216,19 +216,16 @@ impl PopulationVector {
     }
 
     /// Decodes orientations.
-    ///
-    /// # Errors
-    /// If there are not as many neurons as were fitted.
     pub fn decode(&self, resp: &Tensor) -> Result<Tensor> {
         angle(&resp.matmul(&self.directions)?)
     }
 }
 
-/// Compares a response with what the training set has for each orientation, smoothed, and takes the
-/// orientation whose template correlates best.
+/// Compares a response with the smoothed responses to each orientation of the training set, and takes
+/// the orientation whose template correlates best.
 #[derive(Clone, Debug)]
 pub struct MatchedFilter {
-    /// Of mean 0 and length 1 each, `(n_stimuli, n_neurons)`.
+    /// Rows of mean 0 and norm 1, `(n_stimuli, n_neurons)`.
     templates: Tensor,
     /// In degrees, `(n_stimuli,)`.
     orientations: Tensor,
@@ -236,25 +233,19 @@ pub struct MatchedFilter {
 
 impl MatchedFilter {
     /// Makes the templates.
-    ///
-    /// # Errors
-    /// If the shapes do not fit each other.
     pub fn fit(resp: &Tensor, stimuli: &Tensor) -> Result<Self> {
         n_rows("MatchedFilter::fit", resp, stimuli)?;
-        let order = in_order(stimuli)?;
+        let order = stimuli.flatten_all()?.arg_sort_last_dim(true)?;
         let templates = smooth(&resp.index_select(&order, 0)?, SIGMA)?;
         let templates = templates.broadcast_sub(&templates.mean_keepdim(1)?)?;
-        let lengths = templates.sqr()?.sum_keepdim(1)?.sqrt()?;
+        let norms = templates.sqr()?.sum_keepdim(1)?.sqrt()?;
         Ok(Self {
-            templates: templates.broadcast_div(&lengths)?,
+            templates: templates.broadcast_div(&norms)?,
             orientations: stimuli.flatten_all()?.index_select(&order, 0)?,
         })
     }
 
     /// Decodes orientations.
-    ///
-    /// # Errors
-    /// If there are not as many neurons as were fitted.
     pub fn decode(&self, resp: &Tensor) -> Result<Tensor> {
         let best = resp.matmul(&self.templates.t()?)?.argmax(D::Minus1)?;
         self.orientations.index_select(&best, 0)?.unsqueeze(1)
@@ -267,19 +258,19 @@ pub(crate) fn sin_cos(degrees: &Tensor) -> Result<Tensor> {
     Tensor::cat(&[radians.sin()?, radians.cos()?], 1)
 }
 
-/// Angles in degrees, 0 to below 360, `(n, 1)`, from what is proportional to their sine and cosine.
+/// Angles in degrees, 0 to below 360, `(n, 1)`, from multiples of their sine and cosine, `(n, 2)`.
 pub(crate) fn angle(sin_cos: &Tensor) -> Result<Tensor> {
     let pairs = sin_cos.to_dtype(DType::F32)?.to_vec2::<f32>()?;
     let degrees = |pair: &Vec<f32>| {
         let angle = pair[0].atan2(pair[1]).to_degrees().rem_euclid(360.0);
-        if angle < 360.0 { angle } else { 0.0 } // 360 is what comes of a little below 0
+        if angle < 360.0 { angle } else { 0.0 } // rounding of a little below 0 gives 360
     };
     let degrees: Vec<f32> = pairs.iter().map(degrees).collect();
     let n = degrees.len();
     Tensor::from_vec(degrees, (n, 1), &Device::Cpu)
 }
 
-/// What [`compare_decoders`] has found; in a notebook it shows itself.
+/// The result of [`compare_decoders`], a table. In a notebook it shows itself.
 #[derive(Clone, Debug)]
 pub struct Comparison {
     rows: Vec<Row>,
@@ -294,11 +285,8 @@ struct Row {
     n_parameters: usize,
 }
 
-/// Fits all decoders of the bonus notebook to the training set, and measures them on the test set.
-/// Takes some seconds.
-///
-/// # Errors
-/// If the shapes do not fit each other.
+/// Fits all decoders of the bonus notebook to the training set, and evaluates them on the test set.
+/// This takes some seconds.
 pub fn compare_decoders(
     resp_train: &Tensor,
     stimuli_train: &Tensor,
@@ -309,10 +297,10 @@ pub fn compare_decoders(
     let n_neurons = resp_train.dim(1)?;
     let seed = || TorchRng::manual_seed(1);
     let mut rows = Vec::new();
-    // A decoder fits, decodes the test set, and says how many numbers it has adjusted.
+    // A decoder fits, and returns what it decodes from the test set and its number of parameters.
     let mut measure = |name, decoder: &dyn Fn() -> Result<(Tensor, usize)>| -> Result<()> {
         let start = Instant::now();
-        let (decoded, n_parameters) = quietly(decoder)?;
+        let (decoded, n_parameters) = without_progress(decoder)?;
         rows.push(Row {
             name,
             mean_squared_error: loss::mse(&decoded, stimuli_test)?
@@ -364,22 +352,23 @@ pub fn compare_decoders(
             let w_in = net.layers[0].weight().as_tensor();
             let loss_fn = |out: &Tensor, classes: &Tensor| {
                 let loss = loss::nll(&log_softmax(out, D::Minus1)?, classes)?;
-                match l2 > 0.0 {
-                    true => loss + penalty(w_in, l2, l1)?,
-                    false => Ok(loss),
+                if l2 > 0.0 {
+                    loss + penalty(w_in, l2, l1)?
+                } else {
+                    Ok(loss)
                 }
             };
             let classes = stimulus_class(stimuli_train, N_CLASSES)?;
             train(&net, loss_fn, resp_train, &classes, 300, 0.1)?;
             let out = net.forward(resp_test)?;
-            let decoded = class_middles(&out.argmax(D::Minus1)?, N_CLASSES)?;
+            let decoded = class_centers(&out.argmax(D::Minus1)?, N_CLASSES)?;
             Ok((decoded, n_parameters(&net)))
         })?;
     }
     Ok(Comparison { rows })
 }
 
-/// `l2` times the sum of the squared weights and `l1` times the sum of their sizes.
+/// `l2` times the sum of the squared weights plus `l1` times the sum of their absolute values.
 pub(crate) fn penalty(weights: &Tensor, l2: f64, l1: f64) -> Result<Tensor> {
     (weights.sqr()?.sum_all()? * l2)? + (weights.abs()?.sum_all()? * l1)?
 }

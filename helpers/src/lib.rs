@@ -1,24 +1,24 @@
 //! Everything the notebooks need, behind one `use helpers::*;`.
 //!
-//! | module | what is in it |
+//! | module | contents |
 //! |---|---|
 //! | [`rng`] | the random numbers of PyTorch and NumPy, value for value |
 //! | [`recording`] | the neural recording: download, simulation, reading, splitting |
-//! | [`net`] | [`Linear`], [`DeepNet`], [`DeepNetReLU`] |
-//! | [`train()`], [`SGD`] | full-batch gradient descent |
-//! | [`decoders`] | ways to decode without a network, what the bonus looks at, all in one table |
-//! | [`checks`] | verdicts on the exercises |
+//! | [`net`] | networks: [`Linear`], [`DeepNetReLU`], [`Layers`] |
+//! | [`train()`], [`SGD`] | training: full-batch gradient descent |
+//! | [`decoders`] | decoders that are not networks, and the comparison of all decoders |
+//! | [`checks`] | checks of the exercises |
 //! | [`plots`] | the figures |
-//! | [`session`] | readable errors and feedback in a notebook |
+//! | [`session`] | errors of one line, catching up, feedback |
 //!
 //! One shape notation throughout: `(n_stimuli, n_neurons)`. Angles are in degrees, numbers are f32.
 //!
-//! A function that leaves a type open (`impl Trait`) is compiled anew in each cell that calls it, at
-//! a cell's expense and quality. So such functions hand on to one that does not.
+//! A generic function (`impl Trait`) is compiled in each cell that calls it, which takes time, and
+//! with the optimizations of a cell, which are few. So generic functions are short and call others.
 //!
-//! candle is re-exported, and notebooks must use it from here and from nowhere else: a second
-//! copy of candle would number its tensors from 1 again, and `backward()` tells tensors apart by
-//! that number.
+//! Notebooks must use the candle that is re-exported here. candle numbers its tensors, and
+//! `backward()` tells them apart by number; a second copy of candle would count from 1 again and so
+//! mix up their gradients.
 
 mod affine;
 pub mod checks;
@@ -41,7 +41,7 @@ pub use decoders::{
     LinearRegression, MatchedFilter, PopulationVector, circular_error, compare_decoders,
     preferred_orientations, smooth, stimulus_class,
 };
-pub use net::{DeepNet, DeepNetReLU, Layers, Linear, Network, n_parameters};
+pub use net::{DeepNetReLU, Layers, Linear, Network, n_parameters};
 pub use plots::{
     Figure, Values, axes, figure, plot_confusion, plot_data_matrix, plot_decoded,
     plot_decoding_error, plot_gradient_descent, plot_matrix, plot_network, plot_recording,

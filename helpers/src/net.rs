@@ -1,12 +1,14 @@
-//! Networks that start from the weights that PyTorch would give them.
+//! Networks whose initial weights are PyTorch's.
+
+use candle_core::{Device, Module, Result, Tensor, Var, bail};
 
 use crate::affine::affine;
-use crate::{Device, Error, Module, Result, Tensor, TorchRng, Var};
+use crate::rng::TorchRng;
 
 /// A network whose parameters can be trained: candle's [`Module`] has `forward`, this adds the
 /// parameters (PyTorch: `net.parameters()`).
 pub trait Network: Module {
-    /// The parameters. A clone of a [`Var`] is the same variable, not a copy of its numbers.
+    /// The parameters. A clone of a [`Var`] is the same variable, not a copy.
     fn vars(&self) -> Vec<Var>;
 }
 
@@ -25,10 +27,10 @@ impl Linear {
     /// If a size is 0.
     pub fn new(rng: &mut TorchRng, n_inputs: usize, n_outputs: usize) -> Result<Self> {
         if n_inputs == 0 || n_outputs == 0 {
-            return Err(Error::Msg(format!(
+            bail!(
                 "Linear::new: expected at least 1 input and 1 output, \
                  got n_inputs = {n_inputs}, n_outputs = {n_outputs}: give both sizes"
-            )));
+            )
         }
         let bound = (1.0 / (n_inputs as f64).sqrt()) as f32;
         let weight = rng.uniform(n_outputs * n_inputs, -bound, bound);
@@ -53,42 +55,24 @@ impl Linear {
     pub fn vars(&self) -> Vec<Var> {
         vec![self.weight.clone(), self.bias.clone()]
     }
+}
 
+impl Module for Linear {
     /// `x` is `(n_inputs,)` or `(n_stimuli, n_inputs)`; the result `(n_outputs,)` or
     /// `(n_stimuli, n_outputs)`.
-    ///
-    /// # Errors
-    /// If `x` has another shape.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (_, n_inputs) = self.weight.dims2()?;
         match *x.dims() {
             [n] if n == n_inputs => self.forward(&x.unsqueeze(0)?)?.squeeze(0),
             [_, n] if n == n_inputs => affine(x, &self.weight, &self.bias),
-            _ => Err(Error::Msg(format!(
+            _ => bail!(
                 "Linear::forward: expected an input of shape ({n_inputs},) or \
-                 (n_stimuli, {n_inputs}), got {:?}: the layer was made for {n_inputs} inputs, \
-                 look at where its input comes from",
+                 (n_stimuli, {n_inputs}), got {:?}: look where the input comes from, the layer was \
+                 made for {n_inputs} inputs",
                 x.dims()
-            ))),
+            ),
         }
     }
-}
-
-impl Module for Linear {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.forward(x)
-    }
-}
-
-/// A network with one hidden layer and no activation function: everything in it is linear.
-///
-/// `h = W_in r + b_in`, `y = W_out h + b_out`.
-#[derive(Clone, Debug)]
-pub struct DeepNet {
-    /// Neural activity to hidden units: weight `(n_hidden, n_inputs)`.
-    pub in_layer: Linear,
-    /// Hidden units to output: weight `(1, n_hidden)`.
-    pub out_layer: Linear,
 }
 
 /// A network with one hidden layer of rectified linear units.
@@ -112,7 +96,36 @@ pub struct DeepNetReLU {
     pub out_layer: Linear,
 }
 
-/// Linear layers with rectified linear units between them, as many and as wide as one likes.
+impl DeepNetReLU {
+    /// Draws both layers, the input layer first.
+    ///
+    /// # Errors
+    /// If a size is 0.
+    pub fn new(rng: &mut TorchRng, n_inputs: usize, n_hidden: usize) -> Result<Self> {
+        Ok(Self {
+            in_layer: Linear::new(rng, n_inputs, n_hidden)?,
+            out_layer: Linear::new(rng, n_hidden, 1)?,
+        })
+    }
+}
+
+impl Module for DeepNetReLU {
+    /// Decodes orientations in degrees from responses `r`, `(n_neurons,)` or
+    /// `(n_stimuli, n_neurons)`; the result is `(1,)` or `(n_stimuli, 1)`.
+    fn forward(&self, r: &Tensor) -> Result<Tensor> {
+        let h = self.in_layer.forward(r)?.relu()?; // (n_stimuli, n_hidden)
+        self.out_layer.forward(&h) // (n_stimuli, 1)
+    }
+}
+
+impl Network for DeepNetReLU {
+    /// Weight and bias of the input layer, then of the output layer.
+    fn vars(&self) -> Vec<Var> {
+        [self.in_layer.vars(), self.out_layer.vars()].concat()
+    }
+}
+
+/// Any number of linear layers, with rectified linear units between them.
 ///
 /// ```
 /// use helpers::*;
@@ -125,21 +138,21 @@ pub struct DeepNetReLU {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Layers {
-    /// From the input on: weights `(sizes[i + 1], sizes[i])`.
+    /// The layers, from the input on: weights `(sizes[i + 1], sizes[i])`.
     pub layers: Vec<Linear>,
 }
 
 impl Layers {
-    /// Draws layers between these sizes: of the input, of each hidden layer, of the output.
+    /// Draws the layers. The sizes are those of the input, of each hidden layer, and of the output.
     ///
     /// # Errors
-    /// If there are less than two sizes, or one is 0.
+    /// If there are fewer than two sizes, or one is 0.
     pub fn new(rng: &mut TorchRng, sizes: &[usize]) -> Result<Self> {
         if sizes.len() < 2 {
-            return Err(Error::Msg(format!(
+            bail!(
                 "Layers::new: expected the sizes of input and output at least, got {sizes:?}: \
                  name the size of the input, of each hidden layer, and of the output"
-            )));
+            )
         }
         let layer = |ends: &[usize]| Linear::new(rng, ends[0], ends[1]);
         let layers = sizes.windows(2).map(layer).collect::<Result<_>>()?;
@@ -163,55 +176,7 @@ impl Network for Layers {
     }
 }
 
-/// How many numbers training adjusts: all weights and biases.
+/// The number of parameters: all weights and biases.
 pub fn n_parameters(net: &dyn Network) -> usize {
     net.vars().iter().map(|var| var.elem_count()).sum()
 }
-
-/// What the two networks share is all but the hidden layer's activation.
-macro_rules! one_hidden_layer {
-    ($net:ident, $activation:expr) => {
-        impl $net {
-            /// Draws both layers, the input layer first.
-            ///
-            /// # Errors
-            /// If a size is 0.
-            pub fn new(rng: &mut TorchRng, n_inputs: usize, n_hidden: usize) -> Result<Self> {
-                Ok(Self {
-                    in_layer: Linear::new(rng, n_inputs, n_hidden)?,
-                    out_layer: Linear::new(rng, n_hidden, 1)?,
-                })
-            }
-
-            /// Decodes orientations in degrees from responses `r`, `(n_neurons,)` or
-            /// `(n_stimuli, n_neurons)`; the result is `(1,)` or `(n_stimuli, 1)`.
-            ///
-            /// # Errors
-            /// If `r` has another shape.
-            pub fn forward(&self, r: &Tensor) -> Result<Tensor> {
-                let h = $activation(self.in_layer.forward(r)?)?; // (n_stimuli, n_hidden)
-                self.out_layer.forward(&h) // (n_stimuli, 1)
-            }
-
-            /// Weight and bias of the input layer, then of the output layer.
-            pub fn vars(&self) -> Vec<Var> {
-                [self.in_layer.vars(), self.out_layer.vars()].concat()
-            }
-        }
-
-        impl Module for $net {
-            fn forward(&self, r: &Tensor) -> Result<Tensor> {
-                self.forward(r)
-            }
-        }
-
-        impl Network for $net {
-            fn vars(&self) -> Vec<Var> {
-                self.vars()
-            }
-        }
-    };
-}
-
-one_hidden_layer!(DeepNet, Ok::<Tensor, Error>);
-one_hidden_layer!(DeepNetReLU, |h: Tensor| h.relu());

@@ -91,7 +91,7 @@ impl NumpyRng {
     /// As `numpy.random.choice(n, k)`: `k` of the numbers `0..n`, drawn with replacement.
     ///
     /// # Panics
-    /// If `n` is 0 and `k` is not, as NumPy raises an error.
+    /// If `n` is 0 and `k` is not, as NumPy raises an error, or `n` is above 2^32.
     pub fn choice(&mut self, n: usize, k: usize) -> Vec<usize> {
         assert!(
             n > 0 || k == 0,
@@ -103,7 +103,7 @@ impl NumpyRng {
     /// As `numpy.random.choice(n, k, replace=False)`: `k` different ones of the numbers `0..n`.
     ///
     /// # Panics
-    /// If `k` is greater than `n`, as NumPy raises an error.
+    /// If `k` is greater than `n`, as NumPy raises an error, or `n` is above 2^32.
     pub fn choice_without_replacement(&mut self, n: usize, k: usize) -> Vec<usize> {
         assert!(
             k <= n,
@@ -121,7 +121,7 @@ impl NumpyRng {
 
     /// A number in `0..=max`: draws are cut to as many bits as `max` has, those above it rejected.
     fn up_to(&mut self, max: usize) -> usize {
-        let max = u32::try_from(max).expect("NumpyRng draws numbers below 2^32");
+        let max = u32::try_from(max).expect("NumpyRng: expected n at most 2^32");
         if max == 0 {
             return 0; // NumPy draws nothing here
         }

@@ -1,54 +1,57 @@
 //! What makes a notebook session comfortable: errors of one line, and feedback.
 
+use std::any::Any;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Write;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::{
-    DeepNetReLU, Error, Result, Source, Split, Tensor, TorchRng, fetch_or_simulate_recording,
-    load_data, source, split,
-};
+use candle_core::{Error, Result, Tensor, bail};
 
-/// Makes panics and errors in cells as short as their message, and training faster.
+use crate::net::DeepNetReLU;
+use crate::recording::{Source, Split, fetch_or_simulate_recording, load_data, source, split};
+use crate::rng::TorchRng;
+
+/// Makes panics and errors in cells as short as their message.
 ///
-/// Call it in the first cell, before anything can fail: whether errors carry a backtrace is
-/// decided once, at the first of them.
-///
-/// # Errors
-/// None today; the `?` behind it is there because the kernel needs one that succeeded before it
-/// can report one that did not.
+/// Call it in the first cell: whether errors carry a backtrace is decided at the first error.
+/// Never fails. Returns `Result` because evcxr only reports a failed `?` after one has succeeded.
 pub fn setup() -> Result<()> {
-    // SAFETY: a notebook's first cell runs on the only thread of its process that uses the
-    // environment.
-    unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
-    keep_freed_memory();
-    std::panic::set_hook(Box::new(|info| {
-        let payload = info.payload();
-        let message = payload
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("a panic without a message");
-        eprintln!(
-            "{}",
-            message
-                .strip_prefix("not yet implemented: ")
-                .unwrap_or(message)
-        );
+    if std::env::var_os("RUST_LIB_BACKTRACE").is_none() {
+        // SAFETY: in a notebook's first cell no other thread of the process uses the environment,
+        // and in later cells the variable is set.
+        unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
+    }
+    panic::set_hook(Box::new(|info| {
+        if !SILENT.get() {
+            eprintln!("{}", panic_message(info.payload()).0);
+        }
     }));
     Ok(())
 }
 
-/// Has the C library keep what is freed for the next use. Each step of training makes and drops
-/// tensors of a megabyte or more; given back to the system, they come again page by page, and that
-/// takes a third of the time.
-fn keep_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: mallopt only sets two numbers, which any later allocation may read.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 1 << 30);
+thread_local! {
+    static SILENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` and catches its panic, of which the hook that [`setup`] installs prints nothing.
+pub(crate) fn catch_panic<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
+    SILENT.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    SILENT.set(false);
+    result
+}
+
+/// The message of a panic, and whether it comes from a `todo!`, whose standard words are left out.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> (&str, bool) {
+    let message = payload.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = message.unwrap_or("a panic without a message");
+    match message.strip_prefix("not yet implemented: ") {
+        Some(task) => (task, true),
+        None => (message, false),
     }
 }
 
@@ -81,13 +84,13 @@ pub struct CaughtUp {
 /// above that section leave them, the recording if it can be had and the simulated one if not.
 ///
 /// # Errors
-/// If there is no such section, or no file can be read or written.
+/// If the section is neither 2 nor 3, or no file can be read or written.
 pub fn catch_up(section: u32) -> Result<CaughtUp> {
     if !(2..=3).contains(&section) {
-        return Err(Error::Msg(format!(
-            "catch_up: expected section 2 or 3, got {section}: other sections have nothing to \
-             catch up with"
-        )));
+        bail!(
+            "catch_up: expected section 2 or 3, got {section}: before the others there is nothing \
+             to catch up with"
+        )
     }
     let fname = fetch_or_simulate_recording()?;
     let data_source = source(&fname)?;
@@ -115,13 +118,13 @@ pub fn catch_up(section: u32) -> Result<CaughtUp> {
     })
 }
 
-/// Keeps a rating from 1 (poor) to 5 (great) and a comment on a part of the tutorial in
-/// `feedback.csv`, in the folder of the notebook. A rating of 0 means "not rated yet" and keeps
+/// Saves a rating from 1 (poor) to 5 (great) and a comment on a part of the tutorial to
+/// `feedback.csv`, in the folder of the notebook. A rating of 0 means "not rated yet" and saves
 /// nothing.
 ///
 /// Nothing is sent anywhere unless the environment variable `FEEDBACK_ADDRESS` has the address of a
-/// server. Then the line that was kept is sent there, by HTTP POST as `text/csv`, and printed: that
-/// line and nothing else.
+/// server. Then the saved line is printed and sent there, by HTTP POST as `text/csv`: that line and
+/// nothing else.
 ///
 /// # Errors
 /// If the rating is above 5, the file cannot be written, or the line cannot be sent.
@@ -138,17 +141,12 @@ fn feedback_to(
     rating: u8,
     comment: &str,
 ) -> Result<()> {
-    match rating {
-        0 => {
-            println!("no feedback kept: put a rating from 1 to 5 where the 0 is");
-            return Ok(());
-        }
-        1..=5 => {}
-        _ => {
-            return Err(Error::Msg(format!(
-                "feedback: expected a rating from 1 to 5, got {rating}: run this again with one"
-            )));
-        }
+    if rating == 0 {
+        println!("not saved: replace 0 with a rating from 1 to 5");
+        return Ok(());
+    }
+    if rating > 5 {
+        bail!("feedback: expected a rating from 1 to 5, got {rating}: run this again with one")
     }
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     let line = format!("{},{rating},{}\n", quoted(section), quoted(comment));
@@ -157,13 +155,13 @@ fn feedback_to(
         .append(true)
         .open(path)
         .and_then(|mut file| file.write_all(line.as_bytes()))
-        .map_err(|why| {
+        .map_err(|err| {
             Error::Msg(format!(
-                "feedback: cannot write {} ({why}): make its folder writable",
+                "feedback: cannot write {} ({err}): make its folder writable",
                 path.display()
             ))
         })?;
-    println!("kept in {}: thank you", path.display());
+    println!("saved to {}", path.display());
     let Some(address) = address else {
         return Ok(());
     };
@@ -173,9 +171,9 @@ fn feedback_to(
         .build()
         .into();
     let sent = agent.post(address).content_type("text/csv").send(&line);
-    sent.map(drop).map_err(|why| {
+    sent.map(drop).map_err(|err| {
         Error::Msg(format!(
-            "feedback: kept, but cannot be sent to {address} ({why}): hand in {} later",
+            "feedback: saved, but cannot be sent to {address} ({err}): hand in {} later",
             path.display()
         ))
     })
@@ -188,21 +186,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn feedback_is_appended_and_survives_quotes_and_commas() {
+    fn caught_panic_keeps_its_message() {
+        let todo = catch_panic(|| todo!("Exercise {}", 1)).unwrap_err();
+        assert_eq!(panic_message(&*todo), ("Exercise 1", true));
+        let panic = catch_panic(|| panic!("no idea")).unwrap_err();
+        assert_eq!(panic_message(&*panic), ("no idea", false));
+        assert!(!SILENT.get());
+    }
+
+    #[test]
+    fn feedback_with_quotes_and_commas_is_appended() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("feedback.csv");
         feedback_to(&path, None, "Video_1", 5, "clear, \"really\"").unwrap();
-        feedback_to(&path, None, "Video_2", 0, "not kept").unwrap();
+        feedback_to(&path, None, "Video_2", 0, "not saved").unwrap();
         feedback_to(&path, None, "Video_3", 1, "").unwrap();
-        let kept = std::fs::read_to_string(&path).unwrap();
+        let saved = std::fs::read_to_string(&path).unwrap();
         assert_eq!(
-            kept,
+            saved,
             "\"Video_1\",5,\"clear, \"\"really\"\"\"\n\"Video_3\",1,\"\"\n"
         );
     }
 
     #[test]
-    fn a_rating_out_of_range_is_told() {
+    fn rating_out_of_range_is_an_error() {
         let error = feedback_to(Path::new("never written"), None, "s", 6, "").unwrap_err();
         assert!(
             error
@@ -212,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_is_what_is_kept_and_nothing_else() {
+    fn only_the_saved_line_is_sent() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("feedback.csv");
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -240,16 +247,16 @@ mod tests {
             "{head}"
         );
 
-        // No server any more: kept all the same, and told.
+        // Without the server, the line is saved and an error says what failed.
         let error = feedback_to(&path, Some(&address), "Video_2", 4, "")
             .unwrap_err()
             .to_string();
-        assert!(error.contains("kept, but cannot be sent"), "{error}");
+        assert!(error.contains("saved, but cannot be sent"), "{error}");
         assert!(std::fs::read_to_string(&path).unwrap().contains("Video_2"));
     }
 
     #[test]
-    fn there_is_nothing_to_catch_up_with_before_section_2() {
+    fn catching_up_with_section_1_is_an_error() {
         let error = catch_up(1).unwrap_err().to_string();
         assert!(error.contains("expected section 2 or 3, got 1"), "{error}");
     }

@@ -1,17 +1,16 @@
-use std::cell::Cell;
+//! Gradient descent with `torch.optim.SGD`'s numbers.
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, DType, InplaceOp2, Layout};
-use pulp::{Simd, WithSimd};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
+use candle_nn::Optimizer;
+use pulp::Arch;
 use rayon::prelude::*;
 
-use crate::{Optimizer, Result, Tensor, Var};
+use crate::affine::{as_f32, is_f32_on_cpu};
 
-/// Gradient descent, `parameter -= learning_rate * gradient`, as `torch.optim.SGD` does it: in one
-/// pass over the memory and with one rounding.
-///
-/// (candle's own optimiser of this name writes two matrices of the parameter's size on the way, and
-/// rounds twice.)
+/// Gradient descent, `parameter -= learning_rate * gradient`, as `torch.optim.SGD`: in one pass over
+/// the memory and with one rounding. (candle's own SGD makes two temporary tensors of the
+/// parameter's size and rounds twice.)
 ///
 /// ```
 /// use helpers::*;
@@ -24,68 +23,49 @@ use crate::{Optimizer, Result, Tensor, Var};
 /// ```
 #[derive(Clone, Debug)]
 pub struct SGD {
-    vars: Vec<Var>,
+    /// Each parameter with its velocity.
+    vars: Vec<(Var, Option<Tensor>)>,
     learning_rate: f64,
     momentum: f64,
-    /// What is left of the gradients of earlier steps, for each of `vars`.
-    velocities: Vec<Option<Tensor>>,
 }
 
 impl SGD {
-    /// Steps along `velocity = momentum * velocity + gradient` in place of the gradient.
-    ///
-    /// # Errors
-    /// None today.
+    /// SGD with momentum: each step moves along `velocity = momentum * velocity + gradient`.
     pub fn with_momentum(vars: Vec<Var>, learning_rate: f64, momentum: f64) -> Result<Self> {
-        let velocities = vec![None; vars.len()];
+        let vars = vars.into_iter().map(|var| (var, None)).collect();
         Ok(Self {
+            vars,
+            learning_rate,
             momentum,
-            velocities,
-            ..Self::new(vars, learning_rate)?
         })
     }
-}
-
-thread_local! {
-    static MADE: Cell<usize> = const { Cell::new(0) };
-}
-
-/// How many optimisers this thread has made: the check of exercise 3.2 wants to know.
-pub(crate) fn made() -> usize {
-    MADE.get()
 }
 
 impl Optimizer for SGD {
     type Config = f64;
 
     fn new(vars: Vec<Var>, learning_rate: f64) -> Result<Self> {
-        MADE.set(MADE.get() + 1);
-        Ok(Self {
-            vars,
-            learning_rate,
-            momentum: 0.0,
-            velocities: Vec::new(),
-        })
+        Self::with_momentum(vars, learning_rate, 0.0)
     }
 
-    /// Moves each parameter that has a gradient.
+    /// Updates each parameter that has a gradient.
     fn step(&mut self, gradients: &GradStore) -> Result<()> {
-        for (i, var) in self.vars.iter().enumerate() {
+        for (var, velocity) in &mut self.vars {
             let Some(gradient) = gradients.get(var) else {
                 continue;
             };
-            let mut gradient = gradient.clone();
-            if let Some(velocity) = self.velocities.get_mut(i) {
-                if let Some(before) = velocity {
-                    gradient = ((&*before * self.momentum)? + gradient)?;
+            let mut direction = gradient.clone();
+            if self.momentum != 0.0 {
+                if let Some(velocity) = velocity {
+                    direction = ((&*velocity * self.momentum)? + direction)?;
                 }
-                *velocity = Some(gradient.clone());
+                *velocity = Some(direction.clone());
             }
-            if var.dtype() == DType::F32 && var.device().is_cpu() && var.is_contiguous() {
-                let step = Step(-self.learning_rate as f32);
-                var.inplace_op2(&gradient.contiguous()?, &step)?;
+            if is_f32_on_cpu(var) && var.is_contiguous() {
+                let scale = -self.learning_rate as f32;
+                var.inplace_op2(&direction.contiguous()?, &SgdUpdate { scale })?;
             } else {
-                var.set(&var.sub(&(gradient * self.learning_rate)?)?)?;
+                var.set(&var.sub(&(direction * self.learning_rate)?)?)?;
             }
         }
         Ok(())
@@ -100,60 +80,40 @@ impl Optimizer for SGD {
     }
 }
 
-/// Adds so many times the gradient.
-struct Step(f32);
+/// `parameter += scale * gradient`.
+struct SgdUpdate {
+    scale: f32,
+}
 
-impl InplaceOp2 for Step {
+impl InplaceOp2 for SgdUpdate {
     fn name(&self) -> &'static str {
-        "gradient descent step"
+        "SGD update"
     }
 
     fn cpu_fwd(
         &self,
         parameter: &mut CpuStorage,
-        at: &Layout,
+        parameter_layout: &Layout,
         gradient: &CpuStorage,
-        gradient_at: &Layout,
+        gradient_layout: &Layout,
     ) -> Result<()> {
-        const PART: usize = 1 << 15; // numbers that a thread takes at a time
+        const CHUNK: usize = 1 << 15;
         let CpuStorage::F32(parameter) = parameter else {
-            unreachable!("step() has looked");
+            bail!("SGD update: expected f32 parameters")
         };
-        let at = at.start_offset()..at.start_offset() + at.shape().elem_count();
-        let gradient = &gradient.as_slice::<f32>()?[gradient_at.start_offset()..][..at.len()];
-        let parts = parameter[at].par_chunks_mut(PART);
-        parts
-            .zip(gradient.par_chunks(PART))
+        let gradient = as_f32(gradient, gradient_layout)?;
+        parameter[parameter_layout.start_offset()..][..gradient.len()]
+            .par_chunks_mut(CHUNK)
+            .zip(gradient.par_chunks(CHUNK))
             .for_each(|(parameter, gradient)| {
-                pulp::Arch::new().dispatch(StepOfSome {
-                    parameter,
-                    gradient,
-                    times: self.0,
+                // Compiled for the processor at hand, with its instruction for mul_add. That needs a
+                // closure so small that the compiler inlines it.
+                Arch::new().dispatch(|| {
+                    for (p, g) in parameter.iter_mut().zip(gradient) {
+                        *p = g.mul_add(self.scale, *p);
+                    }
                 });
             });
         Ok(())
-    }
-}
-
-struct StepOfSome<'a> {
-    parameter: &'a mut [f32],
-    gradient: &'a [f32],
-    times: f32,
-}
-
-impl WithSimd for StepOfSome<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let (parameters, rest) = S::as_mut_simd_f32s(self.parameter);
-        let (gradients, rest_gradients) = S::as_simd_f32s(self.gradient);
-        let times = simd.splat_f32s(self.times);
-        for (parameter, &gradient) in parameters.iter_mut().zip(gradients) {
-            *parameter = simd.mul_add_f32s(gradient, times, *parameter);
-        }
-        for (parameter, gradient) in rest.iter_mut().zip(rest_gradients) {
-            *parameter = gradient.mul_add(self.times, *parameter);
-        }
     }
 }

@@ -1,7 +1,13 @@
+//! Training by full-batch gradient descent, and a report of its progress.
+
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use crate::{Network, Optimizer, Result, SGD, Tensor};
+use candle_core::{Result, Tensor};
+use candle_nn::Optimizer;
+
+use crate::net::Network;
+use crate::sgd::SGD;
 
 /// Full-batch gradient descent: each epoch evaluates the loss on all of the training data and
 /// moves every parameter against its gradient.
@@ -11,7 +17,7 @@ use crate::{Network, Optimizer, Result, SGD, Tensor};
 /// epoch's update, and prints it as [`report_loss`] does.
 ///
 /// # Errors
-/// If shapes do not fit each other.
+/// If the shapes do not match.
 ///
 /// ```
 /// use helpers::*;
@@ -48,11 +54,11 @@ pub fn train(
     Ok(train_loss)
 }
 
-/// As [`train()`], and evaluates the loss on the test set as well, before each update. Returns the
+/// Like [`train()`], and evaluates the loss on the test set as well, before each update. Returns the
 /// losses on both sets.
 ///
 /// # Errors
-/// If shapes do not fit each other.
+/// If the shapes do not match.
 pub fn train_and_test(
     net: &impl Network,
     loss_fn: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
@@ -65,7 +71,7 @@ pub fn train_and_test(
     let (mut train_loss, mut test_loss) = (Vec::new(), Vec::new());
 
     for i in 1..=n_epochs {
-        let out = net.forward(test_data)?.detach(); // of no use to the gradients
+        let out = net.forward(test_data)?.detach(); // needs no gradients
         test_loss.push(loss_fn(&out, test_labels)?.to_scalar()?);
         let loss = loss_fn(&net.forward(train_data)?, train_labels)?;
         train_loss.push(loss.to_scalar()?);
@@ -75,9 +81,9 @@ pub fn train_and_test(
     Ok((train_loss, test_loss))
 }
 
-/// To be called with the loss of each epoch `i`, counted from 1. Prints it if it is one of some five
-/// among `n_epochs`, or if nothing was printed for three seconds. Beside the loss there is a curve of
-/// it up to there, on a logarithmic scale, and the time that is left.
+/// Prints the loss of about five of `n_epochs`, and whenever nothing was printed for three seconds.
+/// Call it with the loss of each epoch `i`, counted from 1. Beside the loss, the line shows the curve
+/// of the loss so far, on a logarithmic scale, and the time that is left.
 pub fn report_loss(i: usize, n_epochs: usize, loss: f32) {
     report(i, n_epochs, loss, None);
 }
@@ -102,12 +108,12 @@ fn report(i: usize, n_epochs: usize, loss: f32, test_loss: Option<f32>) {
             progress.printed = now;
             let curve = sparkline(&progress.losses, i as f64 / n_epochs as f64);
             let time = match (now - progress.begun).as_secs_f64() {
-                taken if i == n_epochs => format!("took {}", in_words(taken)),
+                taken if i == n_epochs => format!("took {}", format_duration(taken)),
                 // The first epoch was over when the clock began to run.
                 taken => {
                     let left =
                         taken / (i as f64 - 1.0).max(1.0) * n_epochs.saturating_sub(i) as f64;
-                    format!("{} left", in_words(left))
+                    format!("{} left", format_duration(left))
                 }
             };
             let test =
@@ -117,24 +123,28 @@ fn report(i: usize, n_epochs: usize, loss: f32, test_loss: Option<f32>) {
     });
 }
 
-/// A training that goes on.
+/// The progress of the current training.
 struct Progress {
     begun: Instant,
     printed: Instant,
     losses: Vec<f32>,
 }
 
-/// The losses as bars, filling `part` of ten places: the highest for the largest of them, the lowest
-/// for the smallest; `?` where they are no numbers.
+/// The losses as bars that fill `part` of the width. The largest loss has the highest bar, NaN and
+/// infinity have `?`.
 fn sparkline(losses: &[f32], part: f64) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    const PLACES: usize = 10;
-    let filled = ((part * PLACES as f64).round() as usize).clamp(1, PLACES);
-    let above_zero = |loss: f32| match loss < f32::MIN_POSITIVE {
-        true => f32::MIN_POSITIVE,
-        false => loss, // also what is no number
+    const WIDTH: usize = 10;
+    let filled = ((part * WIDTH as f64).round() as usize).clamp(1, WIDTH);
+    // NaN stays NaN, which f32::max would not do.
+    let clamp_positive = |loss: f32| {
+        if loss < f32::MIN_POSITIVE {
+            f32::MIN_POSITIVE
+        } else {
+            loss
+        }
     };
-    let height = |loss: f32| f64::from(above_zero(loss)).ln();
+    let height = |loss: f32| f64::from(clamp_positive(loss)).ln();
     let at = |place: usize| losses[(place * losses.len() / filled).min(losses.len() - 1)];
     let heights: Vec<f64> = (0..filled).map(|place| height(at(place))).collect();
     let finite = || heights.iter().copied().filter(|height| height.is_finite());
@@ -147,10 +157,10 @@ fn sparkline(losses: &[f32], part: f64) -> String {
         Some(_) if !at(place).is_finite() => '?',
         Some(height) => BARS[((height - low) / (high - low).max(1e-9) * 7.0).round() as usize],
     };
-    (0..PLACES).map(bar).collect()
+    (0..WIDTH).map(bar).collect()
 }
 
-fn in_words(seconds: f64) -> String {
+fn format_duration(seconds: f64) -> String {
     match seconds {
         s if s < 9.95 => format!("{s:.1} s"),
         s if s < 90.0 => format!("{s:.0} s"),
@@ -163,16 +173,16 @@ thread_local! {
     static PROGRESS: RefCell<Option<Progress>> = const { RefCell::new(None) };
 }
 
-/// Runs a training of which nothing is to be printed.
-pub(crate) fn quietly<T>(training: impl FnOnce() -> T) -> T {
-    struct Loud; // also after a panic
-    impl Drop for Loud {
+/// Runs a training without a report of its progress.
+pub(crate) fn without_progress<T>(training: impl FnOnce() -> T) -> T {
+    struct Guard; // is dropped after a panic as well
+    impl Drop for Guard {
         fn drop(&mut self) {
             QUIET.set(false);
         }
     }
     QUIET.set(true);
-    let _loud = Loud;
+    let _guard = Guard;
     training()
 }
 
@@ -181,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sparkline_fills_up_and_falls_with_the_loss() {
+    fn sparkline_fills_up_and_falls_with_the_loss() {
         assert_eq!(sparkline(&[1000.0], 0.0), "▁·········");
         assert_eq!(sparkline(&[1000.0, 100.0, 10.0, 1.0], 0.4), "█▆▃▁······");
         let losses: Vec<f32> = (0..50).map(|i| (-i as f32).exp()).collect();
@@ -194,8 +204,8 @@ mod tests {
     }
 
     #[test]
-    fn times_are_as_precise_as_one_wants_to_know() {
-        let words = [0.04, 9.9, 9.96, 89.0, 200.0].map(in_words);
-        assert_eq!(words, ["0.0 s", "9.9 s", "10 s", "89 s", "3 min"]);
+    fn durations_have_few_digits() {
+        let durations = [0.04, 9.9, 9.96, 89.0, 200.0].map(format_duration);
+        assert_eq!(durations, ["0.0 s", "9.9 s", "10 s", "89 s", "3 min"]);
     }
 }

@@ -1,192 +1,203 @@
-//! Right answers to the exercises, however they are written, are told "ok", and wrong ones are not.
+//! The checks accept right answers in many styles, and give wrong answers their hint.
 
 use helpers::checks::{LossFn, Verdict};
 use helpers::*;
 
-/// A network whose `forward` is the answer under test.
-struct Answer<F> {
-    net: DeepNetReLU,
-    forward: F,
-}
-
-impl<F: Fn(&DeepNetReLU, &Tensor) -> Result<Tensor>> Module for Answer<F> {
-    fn forward(&self, r: &Tensor) -> Result<Tensor> {
-        (self.forward)(&self.net, r)
-    }
-}
-
-impl<F: Fn(&DeepNetReLU, &Tensor) -> Result<Tensor>> Network for Answer<F> {
-    fn vars(&self) -> Vec<Var> {
-        self.net.vars()
-    }
-}
-
-fn check_forward(forward: impl Fn(&DeepNetReLU, &Tensor) -> Result<Tensor>) -> Verdict {
-    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 3000, 200).unwrap();
-    let before = net.in_layer.weight().to_vec2::<f32>().unwrap();
-    let answer = Answer { net, forward };
-    let verdict = check_exercise_2_2(&answer).unwrap();
-    let same = before == answer.net.in_layer.weight().to_vec2::<f32>().unwrap();
-    assert!(same || verdict.to_string().contains("changes the parameters"));
-    verdict
+#[track_caller]
+fn assert_ok(verdict: &Verdict) {
+    let text = verdict.to_string();
+    assert!(verdict.is_ok() && text.starts_with("ok: "), "{text}");
 }
 
 #[track_caller]
-fn not_yet(verdict: &Verdict, hint: &str) {
+fn assert_hint(verdict: &Verdict, hint: &str) {
     let text = verdict.to_string();
     assert!(!verdict.is_ok() && text.starts_with("not yet: "), "{text}");
     assert!(text.contains(hint), "expected {hint:?} in {text}");
     assert_eq!(text.lines().count(), 1, "{text}");
 }
 
-#[track_caller]
-fn ok(verdict: &Verdict) {
-    assert!(
-        verdict.is_ok() && verdict.to_string().starts_with("ok: "),
-        "{verdict}"
-    );
+/// The learner's `forward`, of exercise 2.2.
+type Forward = fn(&DeepNetReLU, &Tensor) -> Result<Tensor>;
+
+struct Answer {
+    net: DeepNetReLU,
+    forward: Forward,
+}
+
+impl Module for Answer {
+    fn forward(&self, r: &Tensor) -> Result<Tensor> {
+        (self.forward)(&self.net, r)
+    }
+}
+
+impl Network for Answer {
+    fn vars(&self) -> Vec<Var> {
+        self.net.vars()
+    }
+}
+
+fn check_forward(forward: Forward) -> Verdict {
+    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 3000, 200).unwrap();
+    check_exercise_2_2(&Answer { net, forward }).unwrap()
 }
 
 #[test]
-fn right_networks_in_many_styles() {
-    ok(&check_forward(|net, r| {
-        net.out_layer.forward(&net.in_layer.forward(r)?.relu()?)
-    }));
-    ok(&check_forward(|net, r| {
-        let h = net.in_layer.forward(r)?;
-        net.out_layer.forward(&h.maximum(&h.zeros_like()?)?)
-    }));
-    ok(&check_forward(|net, r| {
-        let h = net.in_layer.forward(r)?;
-        net.out_layer.forward(&((&h + h.abs()?)? * 0.5)?)
-    }));
-    ok(&check_forward(|net, r| {
-        let h = net.in_layer.forward(r)?;
-        let active = h.gt(0f32)?.to_dtype(DType::F32)?;
-        net.out_layer.forward(&(h * active)?)
-    }));
-    ok(&check_forward(|net, r| {
-        let h = r.matmul(&net.in_layer.weight().t()?)?;
-        let h = h.broadcast_add(net.in_layer.bias())?.relu()?;
-        let y = h.matmul(&net.out_layer.weight().t()?)?;
-        y.broadcast_add(net.out_layer.bias())
-    }));
-    ok(&check_forward(|net, r| {
-        r.apply(&net.in_layer)?
-            .apply(&candle_nn::Activation::Relu)?
-            .apply(&net.out_layer)
-    }));
-    ok(&check_forward(|net, r| {
-        let rows = (0..r.dim(0)?).map(|i| {
-            let h = net.in_layer.forward(&r.narrow(0, i, 1)?)?.relu()?;
-            net.out_layer.forward(&h)
-        });
-        Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)
-    }));
+fn check_leaves_the_net_as_it_was() {
+    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 30, 20).unwrap();
+    let before = net.in_layer.weight().to_vec2::<f32>().unwrap();
+    assert_ok(&check_exercise_2_2(&net).unwrap());
+    assert_eq!(before, net.in_layer.weight().to_vec2::<f32>().unwrap());
 }
 
 #[test]
-fn wrong_networks() {
-    let through = |net: &DeepNetReLU, h: Tensor| net.out_layer.forward(&h);
-    not_yet(
-        &check_forward(|_, r| todo!("Exercise 2.2: decode r, {:?}", r.dims())),
-        "Exercise 2.2: decode r, [8, 3000]: write it in place of the todo!",
-    );
-    not_yet(
-        &check_forward(|net, r| through(net, net.in_layer.forward(r)?)),
-        "no unit is rectified",
-    );
-    not_yet(
-        &check_forward(|net, r| through(net, net.in_layer.forward(r)?)?.relu()),
-        "the output is rectified, not the hidden layer",
-    );
-    not_yet(
-        &check_forward(|net, r| through(net, net.in_layer.forward(r)?.relu()?)?.relu()),
-        "the output is rectified as well",
-    );
-    not_yet(
-        &check_forward(|net, r| through(net, net.in_layer.forward(&r.relu()?)?)),
-        "rectified before the input layer",
-    );
-    not_yet(
-        &check_forward(|net, r| through(net, net.in_layer.forward(&r.relu()?)?.relu()?)),
-        "relu() belongs to the hidden layer alone",
-    );
-    not_yet(
-        &check_forward(|net, r| net.in_layer.forward(&net.out_layer.forward(r)?.relu()?)),
-        "r goes through in_layer first",
-    );
-    not_yet(
-        &check_forward(|net, r| net.in_layer.forward(r)?.relu()),
-        "should have shape (8, 1), got [8, 200]",
-    );
-    not_yet(
-        &check_forward(|net, r| through(net, net.in_layer.forward(r)?.relu()?)?.squeeze(1)),
-        "should have shape (8, 1), got [8]",
-    );
-    not_yet(
-        &check_forward(|net, r| through(net, net.in_layer.forward(r)?.tanh()?)),
-        "another activation function",
-    );
-    not_yet(
-        &check_forward(|net, r| through(net, net.in_layer.forward(r)?.gelu_erf()?)),
-        "another activation function",
-    );
-    not_yet(
-        &check_forward(|net, r| {
-            let h = r.matmul(&net.in_layer.weight().t()?)?.relu()?;
-            net.out_layer.forward(&h)
+fn correct_networks_in_many_styles() {
+    let answers: [Forward; 7] = [
+        |net, r| net.out_layer.forward(&net.in_layer.forward(r)?.relu()?),
+        |net, r| {
+            let h = net.in_layer.forward(r)?;
+            net.out_layer.forward(&h.maximum(&h.zeros_like()?)?)
+        },
+        |net, r| {
+            let h = net.in_layer.forward(r)?;
+            net.out_layer.forward(&((&h + h.abs()?)? * 0.5)?)
+        },
+        |net, r| {
+            let h = net.in_layer.forward(r)?;
+            let active = h.gt(0f32)?.to_dtype(DType::F32)?;
+            net.out_layer.forward(&(h * active)?)
+        },
+        |net, r| {
+            let h = r.matmul(&net.in_layer.weight().t()?)?;
+            let h = h.broadcast_add(net.in_layer.bias())?.relu()?;
+            let y = h.matmul(&net.out_layer.weight().t()?)?;
+            y.broadcast_add(net.out_layer.bias())
+        },
+        |net, r| {
+            r.apply(&net.in_layer)?
+                .apply(&candle_nn::Activation::Relu)?
+                .apply(&net.out_layer)
+        },
+        |net, r| {
+            let rows = (0..r.dim(0)?).map(|i| net.forward(&r.narrow(0, i, 1)?));
+            Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)
+        },
+    ];
+    for forward in answers {
+        assert_ok(&check_forward(forward));
+    }
+}
+
+#[test]
+fn wrong_networks_get_their_hint() {
+    fn output(net: &DeepNetReLU, h: Result<Tensor>) -> Result<Tensor> {
+        net.out_layer.forward(&h?)
+    }
+    fn hidden(net: &DeepNetReLU, r: &Tensor) -> Result<Tensor> {
+        net.in_layer.forward(r)
+    }
+    let cases: [(&str, Forward); 25] = [
+        (
+            "not yet: Exercise 2.2: decode r, [8, 3000]: write it in place of the todo!",
+            |_, r| todo!("Exercise 2.2: decode r, {:?}", r.dims()),
+        ),
+        ("no unit is rectified", |net, r| output(net, hidden(net, r))),
+        ("test stimulus 1/8: expected", |net, r| {
+            output(net, hidden(net, r))
         }),
-        "b_in is missing",
-    );
-    not_yet(
-        &check_forward(|net, r| {
-            let h = net.in_layer.forward(r)?.relu()?;
+        ("the output is rectified, not the hidden layer", |net, r| {
+            output(net, hidden(net, r))?.relu()
+        }),
+        ("the output is rectified as well", |net, r| {
+            net.forward(r)?.relu()
+        }),
+        ("rectified before the input layer", |net, r| {
+            output(net, hidden(net, &r.relu()?))
+        }),
+        ("relu() belongs to the hidden layer alone", |net, r| {
+            net.forward(&r.relu()?)
+        }),
+        ("negated before relu()", |net, r| {
+            output(net, hidden(net, r)?.neg()?.relu())
+        }),
+        ("negated after relu()", |net, r| {
+            output(net, hidden(net, r)?.relu()?.neg())
+        }),
+        ("the output is negated", |net, r| net.forward(r)?.neg()),
+        ("r goes through in_layer first", |net, r| {
+            hidden(net, &output(net, r.relu())?)
+        }),
+        (
+            "should have shape (8, 1) and type F32, got [8, 200]",
+            |net, r| hidden(net, r)?.relu(),
+        ),
+        (
+            "should have shape (8, 1) and type F32, got [8]",
+            |net, r| net.forward(r)?.squeeze(1),
+        ),
+        ("got [8, 1] and F64", |net, r| {
+            net.forward(r)?.to_dtype(DType::F64)
+        }),
+        ("another activation function", |net, r| {
+            output(net, hidden(net, r)?.tanh())
+        }),
+        ("another activation function", |net, r| {
+            output(net, hidden(net, r)?.gelu_erf())
+        }),
+        ("b_in is missing", |net, r| {
+            output(net, r.matmul(&net.in_layer.weight().t()?)?.relu())
+        }),
+        ("b_out is missing", |net, r| {
+            let h = hidden(net, r)?.relu()?;
             h.matmul(&net.out_layer.weight().t()?)
         }),
-        "b_out is missing",
-    );
-    not_yet(
-        &check_forward(|net, r| through(net, net.in_layer.forward(r)?.relu()?.detach())),
-        "without a gradient for W_in",
-    );
-    not_yet(
-        &check_forward(|net, r| through(net, net.in_layer.forward(r)?.relu()?)?.affine(1.01, 0.0)),
-        "the hidden layer is relu",
-    );
-    not_yet(
-        &check_forward(|net, r| through(net, net.in_layer.forward(r)?.relu()?)? * f64::NAN),
-        "got NaN",
-    );
-    not_yet(
-        &check_forward(|net, r| {
-            let h = net
-                .in_layer
-                .forward(&r.broadcast_sub(&r.mean_keepdim(0)?)?)?;
-            through(net, h.relu()?)
+        ("without a gradient for W_in", |net, r| {
+            output(net, Ok(hidden(net, r)?.relu()?.detach()))
         }),
-        "not yet",
-    );
-    not_yet(
-        &check_forward(|net, r| {
-            let y = through(net, net.in_layer.forward(r)?.relu()?)?;
+        ("the hidden layer is relu", |net, r| {
+            net.forward(r)?.affine(1.01, 0.0)
+        }),
+        ("got NaN", |net, r| net.forward(r)? * f64::NAN),
+        ("test stimulus", |net, r| {
+            net.forward(&r.broadcast_sub(&r.mean_keepdim(0)?)?)
+        }),
+        ("test stimulus", |net, r| {
+            let y = net.forward(r)?;
             let bias = net.out_layer.bias();
             bias.set(&(bias.as_tensor() + 1.0)?)?;
             Ok(y)
         }),
-        "not yet",
-    );
-    not_yet(
-        &check_forward(|_, r| r.i((0, 5000)).map(|_| r.clone())),
-        "your code stopped with",
-    );
-    not_yet(
-        &check_forward(|_, _| panic!("{}", "of the learner's making")),
-        "your code stopped with: of the learner's making",
-    );
+        ("your code returned an error: ", |_, r| r.i((0, 5000))),
+        ("your code panicked: of the learner's making", |_, _| {
+            panic!("{}", "of the learner's making")
+        }),
+    ];
+    for (hint, forward) in cases {
+        assert_hint(&check_forward(forward), hint);
+    }
 }
 
-/// Everything that `train` gets.
+#[test]
+fn changed_parameters_and_other_shapes_get_their_hint() {
+    // A change too small to show in the outputs.
+    let changes: Forward = |net, r| {
+        let bias = net.out_layer.bias();
+        bias.set(&bias.affine(1.0 + 1e-6, 0.0)?)?;
+        net.forward(r)
+    };
+    assert_hint(&check_forward(changes), "forward() changes the parameters");
+    let two = Layers::new(&mut TorchRng::manual_seed(1), &[5, 4, 2]).unwrap();
+    let verdict = check_exercise_2_2(&two).unwrap();
+    assert_hint(&verdict, "got shapes [[4, 5], [4], [2, 4], [2]]");
+    let one_unit = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 1).unwrap();
+    let bias = Tensor::new(&[1e3f32], &Device::Cpu).unwrap();
+    one_unit.out_layer.bias().set(&bias).unwrap();
+    let verdict = check_exercise_2_2(&one_unit).unwrap();
+    assert_hint(&verdict, "all outputs have the same sign");
+}
+
+/// The arguments of `train`, of exercise 3.2.
+#[derive(Clone, Copy)]
 struct Given<'a> {
     net: &'a DeepNetReLU,
     loss_fn: LossFn,
@@ -201,14 +212,27 @@ impl Given<'_> {
         (self.loss_fn)(&self.net.forward(self.data)?, self.labels)
     }
 
-    /// Gradient descent that does `epoch` and returns its losses.
+    /// Gradient descent that calls `epoch` and returns its losses.
     fn train(&self, mut epoch: impl FnMut(&mut SGD) -> Result<f32>) -> Result<Vec<f32>> {
         let mut optimizer = SGD::new(self.net.vars(), self.learning_rate)?;
         (0..self.n_epochs).map(|_| epoch(&mut optimizer)).collect()
     }
+
+    /// One correct epoch.
+    fn epoch(&self, optimizer: &mut SGD) -> Result<f32> {
+        let loss = self.loss()?;
+        optimizer.step(&loss.backward()?)?;
+        loss.to_scalar()
+    }
+
+    fn train_correctly(&self) -> Result<Vec<f32>> {
+        self.train(|optimizer| self.epoch(optimizer))
+    }
 }
 
-fn check_train(answer: impl Fn(Given) -> Result<Vec<f32>>) -> Verdict {
+type Train = fn(Given) -> Result<Vec<f32>>;
+
+fn check_train(answer: Train) -> Verdict {
     check_exercise_3_2(|net, loss_fn, data, labels, n_epochs, learning_rate| {
         answer(Given {
             net,
@@ -222,142 +246,113 @@ fn check_train(answer: impl Fn(Given) -> Result<Vec<f32>>) -> Verdict {
     .unwrap()
 }
 
-/// One right epoch.
-fn right(given: &Given, optimizer: &mut SGD) -> Result<f32> {
-    let loss = given.loss()?;
-    optimizer.step(&loss.backward()?)?;
-    loss.to_scalar()
-}
-
 #[test]
-fn right_trainings_in_many_styles() {
-    ok(&check_exercise_3_2(train).unwrap());
-    ok(&check_train(|g| g.train(|optimizer| right(&g, optimizer))));
-    ok(&check_train(|g| {
-        g.train(|optimizer| {
-            let loss = g.loss()?;
-            optimizer.backward_step(&loss)?;
-            loss.to_scalar()
-        })
-    }));
-    ok(&check_train(|g| {
-        let mut optimizer = candle_nn::SGD::new(g.net.vars(), g.learning_rate)?;
-        let mut losses = Vec::new();
-        while losses.len() < g.n_epochs {
-            let loss = g.loss()?;
-            losses.push(loss.to_scalar()?);
-            optimizer.step(&loss.backward()?)?;
-        }
-        Ok(losses)
-    }));
-    ok(&check_train(|g| {
-        let mut losses = vec![0.0; g.n_epochs];
-        for kept in &mut losses {
-            let loss = g.loss()?;
-            let gradients = loss.backward()?;
-            for var in g.net.vars() {
-                let step = (gradients.get(&var).unwrap() * g.learning_rate)?;
-                var.set(&(var.as_tensor() - step)?)?;
+fn correct_trainings_in_many_styles() {
+    assert_ok(&check_exercise_3_2(train).unwrap());
+    let answers: [Train; 5] = [
+        |g| g.train_correctly(),
+        |g| {
+            g.train(|optimizer| {
+                let loss = g.loss()?;
+                optimizer.backward_step(&loss)?;
+                loss.to_scalar()
+            })
+        },
+        |g| {
+            let mut optimizer = candle_nn::SGD::new(g.net.vars(), g.learning_rate)?;
+            let mut losses = Vec::new();
+            while losses.len() < g.n_epochs {
+                let loss = g.loss()?;
+                losses.push(loss.to_scalar()?);
+                optimizer.step(&loss.backward()?)?;
             }
-            *kept = loss.to_scalar()?;
-        }
-        Ok(losses)
-    }));
+            Ok(losses)
+        },
+        |g| {
+            let mut losses = vec![0.0; g.n_epochs];
+            for kept in &mut losses {
+                let loss = g.loss()?;
+                let gradients = loss.backward()?;
+                for var in g.net.vars() {
+                    let step = (gradients.get(&var).unwrap() * g.learning_rate)?;
+                    var.set(&(var.as_tensor() - step)?)?;
+                }
+                *kept = loss.to_scalar()?;
+            }
+            Ok(losses)
+        },
+        // A new optimizer in each epoch: without momentum, the numbers are the same.
+        |g| {
+            let epoch = |_| g.epoch(&mut SGD::new(g.net.vars(), g.learning_rate)?);
+            (0..g.n_epochs).map(epoch).collect()
+        },
+    ];
+    for answer in answers {
+        assert_ok(&check_train(answer));
+    }
 }
 
 #[test]
-fn wrong_trainings() {
-    not_yet(
-        &check_train(|g| todo!("Exercise 3.2: of train_data, {:?}", g.data.dims())),
-        "Exercise 3.2: of train_data, [7, 5]: write it in place of the todo!",
-    );
-    let no_update = check_train(|g| g.train(|_| g.loss()?.to_scalar()));
-    not_yet(&no_update, "the parameters of net should have changed");
-    not_yet(
-        &check_train(|g| {
+fn wrong_trainings_get_their_hint() {
+    let cases: [(&str, Train); 22] = [
+        (
+            "not yet: Exercise 3.2: of train_data, [7, 5]: write it in place of the todo!",
+            |g| todo!("Exercise 3.2: of train_data, {:?}", g.data.dims()),
+        ),
+        ("your code panicked: no idea", |_| panic!("no idea")),
+        ("the parameters of net should have changed", |g| {
+            g.train(|_| g.loss()?.to_scalar())
+        }),
+        ("for the net that was passed in", |g| {
             let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 4)?;
-            let own = Given { net: &net, ..g };
-            own.train(|optimizer| right(&own, optimizer))
+            Given { net: &net, ..g }.train_correctly()
         }),
-        "for the net that was passed in",
-    );
-    not_yet(
-        &check_train(|g| {
-            let up = Given {
-                learning_rate: -g.learning_rate,
-                ..g
-            };
-            up.train(|optimizer| right(&up, optimizer))
+        ("along the gradient", |g| {
+            let learning_rate = -g.learning_rate;
+            Given { learning_rate, ..g }.train_correctly()
         }),
-        "along the gradient",
-    );
-    not_yet(
-        &check_train(|g| {
-            let own = Given {
+        ("use the argument learning_rate", |g| {
+            Given {
                 learning_rate: 0.02,
                 ..g
-            };
-            own.train(|optimizer| right(&own, optimizer))
+            }
+            .train_correctly()
         }),
-        "use the argument learning_rate",
-    );
-    not_yet(
-        &check_train(|g| {
+        ("the loss is taken after the update", |g| {
             g.train(|optimizer| {
-                right(&g, optimizer)?;
+                g.epoch(optimizer)?;
                 g.loss()?.to_scalar()
             })
         }),
-        "the loss is taken after the update",
-    );
-    for n_epochs in [3, 50] {
-        not_yet(
-            &check_train(|g| {
-                let other = Given { n_epochs, ..g };
-                other.train(|optimizer| right(&other, optimizer))
-            }),
-            &format!("as many losses, got {n_epochs}"),
-        );
-    }
-    not_yet(
-        &check_train(|g| {
-            let mut losses = g.train(|optimizer| right(&g, optimizer))?;
+        ("as many losses, got 3", |g| {
+            Given { n_epochs: 3, ..g }.train_correctly()
+        }),
+        ("as many losses, got 50", |g| {
+            Given { n_epochs: 50, ..g }.train_correctly()
+        }),
+        ("as many losses", |g| {
+            let mut losses = g.train_correctly()?;
             losses.pop();
             Ok(losses)
         }),
-        "as many losses",
-    );
-    not_yet(
-        &check_train(|g| {
-            let epoch = |_| right(&g, &mut SGD::new(g.net.vars(), g.learning_rate)?);
-            (0..g.n_epochs).map(epoch).collect()
-        }),
-        "6 optimisers were made in 6 epochs",
-    );
-    not_yet(
-        &check_train(|g| {
+        ("only the first stimulus is used", |g| {
             let (data, labels) = (g.data.narrow(0, 0, 1)?, g.labels.narrow(0, 0, 1)?);
-            let one = Given {
+            Given {
                 data: &data,
                 labels: &labels,
                 ..g
-            };
-            one.train(|optimizer| right(&one, optimizer))
+            }
+            .train_correctly()
         }),
-        "only the first stimulus is used",
-    );
-    not_yet(
-        &check_train(|g| {
-            let mse = Given {
+        ("loss_fn is ignored", |g| {
+            Given {
                 loss_fn: loss::mse,
                 ..g
-            };
-            mse.train(|optimizer| right(&mse, optimizer))
+            }
+            .train_correctly()
         }),
-        "loss_fn is ignored",
-    );
-    not_yet(
-        &check_train(|g| {
+        // The gradients of another loss than the one that is returned.
+        ("the loss of epoch 2: expected", |g| {
             g.train(|optimizer| {
                 let gradients = loss::mse(&g.net.forward(g.data)?, g.labels)?.backward()?;
                 let loss = g.loss()?.to_scalar();
@@ -365,54 +360,55 @@ fn wrong_trainings() {
                 loss
             })
         }),
-        "not yet",
-    );
-    not_yet(
-        &check_train(|g| g.train(|optimizer| Ok(right(&g, optimizer)? * f32::NAN))),
-        "got NaN",
-    );
-    not_yet(
-        &check_train(|g| {
-            let gradients = g.loss()?.backward()?; // once and for all
+        ("got NaN", |g| {
+            g.train(|optimizer| Ok(g.epoch(optimizer)? * f32::NAN))
+        }),
+        ("the loss of epoch 3: expected", |g| {
+            let gradients = g.loss()?.backward()?; // once, before the loop
             g.train(|optimizer| {
                 let loss = g.loss()?.to_scalar();
                 optimizer.step(&gradients)?;
                 loss
             })
         }),
-        "not yet",
-    );
-    not_yet(
-        &check_train(|g| {
-            let losses = g.train(|optimizer| right(&g, optimizer))?;
+        ("the losses are right, the last update is not", |g| {
+            let losses = g.train_correctly()?;
             SGD::new(g.net.vars(), g.learning_rate)?.backward_step(&g.loss()?)?;
             Ok(losses)
         }),
-        "the losses are right, the last update is not",
-    );
-    not_yet(
-        &check_train(|g| {
+        ("a number in b_out after training: expected", |g| {
+            let losses = g.train_correctly()?;
+            let bias = g.net.out_layer.bias();
+            bias.set(&(bias.as_tensor() + 1.0)?)?;
+            Ok(losses)
+        }),
+        ("each epoch: output for all of train_data", |g| {
             g.train(|optimizer| {
-                let loss = right(&g, optimizer);
-                right(&g, optimizer)?;
+                let loss = g.epoch(optimizer);
+                g.epoch(optimizer)?;
                 loss
             })
         }),
-        "not yet",
-    );
-    not_yet(
-        &check_train(|g| {
+        ("only the input layer is trained", |g| {
             let mut optimizer = SGD::new(g.net.in_layer.vars(), g.learning_rate)?;
-            (0..g.n_epochs).map(|_| right(&g, &mut optimizer)).collect()
+            (0..g.n_epochs).map(|_| g.epoch(&mut optimizer)).collect()
         }),
-        "only the input layer is trained",
-    );
-    not_yet(
-        &check_train(|g| {
-            let mut losses = g.train(|optimizer| right(&g, optimizer))?;
+        ("only the output layer is trained", |g| {
+            let mut optimizer = SGD::new(g.net.out_layer.vars(), g.learning_rate)?;
+            (0..g.n_epochs).map(|_| g.epoch(&mut optimizer)).collect()
+        }),
+        ("the biases are not trained", |g| {
+            let weights = [g.net.in_layer.weight(), g.net.out_layer.weight()];
+            let mut optimizer = SGD::new(weights.map(Var::clone).to_vec(), g.learning_rate)?;
+            (0..g.n_epochs).map(|_| g.epoch(&mut optimizer)).collect()
+        }),
+        ("the loss of epoch 1: expected", |g| {
+            let mut losses = g.train_correctly()?;
             losses.reverse();
             Ok(losses)
         }),
-        "not yet",
-    );
+    ];
+    for (hint, answer) in cases {
+        assert_hint(&check_train(answer), hint);
+    }
 }

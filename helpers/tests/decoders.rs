@@ -1,5 +1,5 @@
-//! Decoders without a network against SciPy's, NumPy's and PyTorch's numbers, and on data whose
-//! answer is known.
+//! Decoders that are not networks, compared with SciPy, NumPy and PyTorch, and on data whose answer
+//! is known.
 
 use helpers::*;
 
@@ -7,7 +7,7 @@ fn column(values: &[f32]) -> Tensor {
     Tensor::from_vec(values.to_vec(), (values.len(), 1), &Device::Cpu).unwrap()
 }
 
-fn numbers(tensor: &Tensor) -> Vec<f32> {
+fn to_vec(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
@@ -22,7 +22,7 @@ fn assert_near(got: &[f32], expected: &[f32], tolerance: f32) {
     }
 }
 
-/// Neurons with bumps of 20 degrees at all orientations; stimuli in an odd order.
+/// Neurons tuned to all orientations, with bumps of 20 degrees; the stimuli are not sorted.
 fn tuned(n_stimuli: usize) -> (Tensor, Tensor) {
     let stimuli: Vec<f32> = (0..n_stimuli)
         .map(|i| ((i * 7) % n_stimuli) as f32 * 360.0 / n_stimuli as f32)
@@ -42,7 +42,7 @@ fn tuned(n_stimuli: usize) -> (Tensor, Tensor) {
 }
 
 #[test]
-fn errors_go_the_shorter_way_round() {
+fn circular_error_goes_the_shorter_way_round() {
     let error = circular_error(
         &column(&[359.0, 1.0, 90.0, -10.0]),
         &column(&[1.0, 359.0, 100.0, 350.0]),
@@ -66,7 +66,7 @@ fn classes_are_equal_parts_of_the_circle() {
 }
 
 #[test]
-fn responses_and_stimuli_that_do_not_belong_together_are_told() {
+fn mismatched_responses_and_stimuli_are_an_error() {
     let (resp, stimuli) = tuned(20);
     let (_, others) = tuned(30);
     for (name, error) in [
@@ -96,8 +96,8 @@ fn responses_and_stimuli_that_do_not_belong_together_are_told() {
         let error = error.to_string();
         assert!(error.contains("expected a sigma from 0 to"), "{error}");
     }
-    let as_it_is = smooth(&resp, 0.0).unwrap();
-    assert_eq!(numbers(&as_it_is), numbers(&resp));
+    let unchanged = smooth(&resp, 0.0).unwrap();
+    assert_eq!(to_vec(&unchanged), to_vec(&resp));
 }
 
 #[test]
@@ -120,14 +120,14 @@ fn smoothing_is_scipys() {
             ],
         ),
     ] {
-        assert_near(&numbers(&smooth(&resp, sigma).unwrap()), &expected, 2e-6);
+        assert_near(&to_vec(&smooth(&resp, sigma).unwrap()), &expected, 2e-6);
     }
 }
 
 #[test]
-fn preferred_orientations_are_where_the_bumps_are() {
+fn preferred_orientations_are_the_centers_of_the_bumps() {
     let (resp, stimuli) = tuned(180);
-    let preferred = numbers(&preferred_orientations(&resp, &stimuli, 2.0).unwrap());
+    let preferred = to_vec(&preferred_orientations(&resp, &stimuli, 2.0).unwrap());
     for (neuron, preferred) in preferred.iter().enumerate().skip(5).take(80) {
         assert!(
             (preferred - 4.0 * neuron as f32).abs() <= 2.0,
@@ -158,15 +158,22 @@ fn linear_regression_is_numpys() {
         ),
     ] {
         let fitted = LinearRegression::fit(&resp, &stimuli, ridge).unwrap();
-        assert_near(&numbers(&fitted.weights), &weights, 1e-5);
+        assert_near(&to_vec(&fitted.weights), &weights, 1e-5);
         assert!((fitted.bias - bias).abs() < 1e-6, "{}", fitted.bias);
     }
     let exact = LinearRegression::fit(&resp, &stimuli, 0.0).unwrap();
     assert_near(
-        &numbers(&exact.decode(&resp).unwrap()),
+        &to_vec(&exact.decode(&resp).unwrap()),
         &[10.0, 20.0, 60.0],
         1e-4,
     );
+    for ridge in [-1.0, f64::NAN] {
+        let error = LinearRegression::fit(&resp, &stimuli, ridge).unwrap_err();
+        assert!(
+            error.to_string().contains("a ridge of 0 or more, got"),
+            "{error}"
+        );
+    }
     let same = Tensor::ones((3, 4), DType::F32, &Device::Cpu).unwrap();
     let error = LinearRegression::fit(&same, &stimuli, 0.0)
         .unwrap_err()
@@ -175,7 +182,7 @@ fn linear_regression_is_numpys() {
 }
 
 #[test]
-fn decoders_without_a_network_find_what_neurons_are_tuned_to() {
+fn decoders_without_a_network_decode_tuned_neurons() {
     let (resp, stimuli) = tuned(180);
     let (test, true_ori) = tuned(99);
     let vector = PopulationVector::fit(&resp, &stimuli).unwrap();
@@ -189,7 +196,7 @@ fn decoders_without_a_network_find_what_neurons_are_tuned_to() {
 #[test]
 fn all_decoders_are_compared_on_the_test_set() {
     let (resp, stimuli) = tuned(60);
-    // Noise, for linear regression wants responses that are not all of one kind.
+    // Noise, because linear regression needs responses that differ from stimulus to stimulus.
     let noise = TorchRng::manual_seed(1).uniform(60 * 90, -0.1, 0.1);
     let noise = Tensor::from_vec(noise, (60, 90), &Device::Cpu).unwrap();
     let resp = (resp + noise).unwrap();
@@ -212,7 +219,7 @@ fn all_decoders_are_compared_on_the_test_set() {
 }
 
 #[test]
-fn batches_are_those_of_pytorchs_data_loader() {
+fn batches_are_those_of_the_data_loader() {
     // DataLoader(range(7), batch_size=3, shuffle=True, generator=...manual_seed(3)), two epochs
     let mut rng = TorchRng::manual_seed(3);
     assert_eq!(rng.batches(7, 3), [vec![3, 4, 2], vec![0, 1, 6], vec![5]]);

@@ -1,5 +1,5 @@
-//! The linear layer's own backward pass, against candle's and against finite differences. (Against
-//! PyTorch's: `torch.rs`, and in full size `cargo xtask bench parity`.)
+//! The linear layer's forward and backward pass, compared with candle and with finite differences.
+//! (`torch.rs` compares with PyTorch.)
 
 use helpers::*;
 
@@ -8,7 +8,7 @@ fn random(rng: &mut TorchRng, shape: (usize, usize)) -> Tensor {
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
-fn numbers(tensor: &Tensor) -> Vec<f32> {
+fn to_vec(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
@@ -16,12 +16,12 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
 fn difference(got: &Tensor, expected: &Tensor) -> f32 {
     assert_eq!(got.dims(), expected.dims());
     let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, f32::max);
-    let (got, expected) = (numbers(got), numbers(expected));
+    let (got, expected) = (to_vec(got), to_vec(expected));
     let difference = largest(&mut got.iter().zip(&expected).map(|(a, b)| (a - b).abs()));
     difference / largest(&mut expected.iter().map(|x| x.abs())).max(1e-6)
 }
 
-/// Odd sizes on purpose: whatever is worked on in groups has a rest, and some have nothing else.
+/// Sizes that leave a rest in each kind of tile, or do not fill one.
 const SIZES: [(usize, usize, usize); 11] = [
     (1, 1, 1),
     (1, 23_589, 10),
@@ -37,7 +37,7 @@ const SIZES: [(usize, usize, usize); 11] = [
 ];
 
 #[test]
-fn output_and_gradients_are_those_of_candles_own_operations() {
+fn output_and_gradients_are_those_of_candle() {
     for (n_stimuli, n_inputs, n_outputs) in SIZES {
         let size = (n_stimuli, n_inputs, n_outputs);
         let mut rng = TorchRng::manual_seed(1);
@@ -71,10 +71,24 @@ fn data_get_no_gradient() {
 }
 
 #[test]
-fn no_stimuli_give_no_output() {
+fn no_stimuli_give_an_empty_output() {
     let layer = Linear::new(&mut TorchRng::manual_seed(1), 3, 2).unwrap();
     let x = Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap();
     assert_eq!(layer.forward(&x).unwrap().dims(), [0, 2]);
+}
+
+#[test]
+fn infinite_response_gives_infinite_gradient() {
+    // Of five stimuli, the last is left over after a tile of four.
+    let x = [vec![1f32; 4 * 20], vec![f32::INFINITY; 20]].concat();
+    let x = Tensor::from_vec(x, (5, 20), &Device::Cpu).unwrap();
+    let layer = Linear::new(&mut TorchRng::manual_seed(1), 20, 2).unwrap();
+    let out = layer.forward(&x).unwrap();
+    let gradients = out.sum_all().unwrap().backward().unwrap();
+    let got = to_vec(gradients.get(layer.weight()).unwrap());
+    let candle = out.ones_like().unwrap().t().unwrap().matmul(&x).unwrap();
+    assert_eq!(got, to_vec(&candle));
+    assert_eq!(got, [f32::INFINITY; 40]);
 }
 
 #[test]
@@ -85,7 +99,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let out = layer.forward(&random(&mut rng, (37, 2_000))).unwrap();
         let gradients = out.sqr().unwrap().sum_all().unwrap().backward().unwrap();
         let gradient = gradients.get(layer.weight()).unwrap();
-        [numbers(&out), numbers(gradient)].concat()
+        [to_vec(&out), to_vec(gradient)].concat()
     };
     let pool = |n| {
         rayon::ThreadPoolBuilder::new()
@@ -103,7 +117,7 @@ fn check_against_finite_differences(net: &DeepNetReLU, r: &Tensor, ori: &Tensor)
     let loss = || loss::mse(&net.forward(r).unwrap(), ori).unwrap();
     let gradients = loss().backward().unwrap();
     for (layer, var) in net.vars().iter().enumerate() {
-        let values = numbers(var);
+        let values = to_vec(var);
         let moved = |i: usize, by: f32| {
             let mut values = values.clone();
             values[i] += by;
@@ -111,7 +125,7 @@ fn check_against_finite_differences(net: &DeepNetReLU, r: &Tensor, ori: &Tensor)
             var.set(&moved).unwrap();
             f64::from(loss().to_scalar::<f32>().unwrap())
         };
-        let gradient = numbers(gradients.get(var).unwrap());
+        let gradient = to_vec(gradients.get(var).unwrap());
         for (i, gradient) in gradient.into_iter().enumerate() {
             let slope = (moved(i, STEP) - moved(i, -STEP)) / f64::from(2.0 * STEP);
             let near = (slope - f64::from(gradient)).abs() < 2e-3 * slope.abs().max(1.0);
@@ -135,7 +149,7 @@ fn gradients_are_finite_differences_for_a_batch_and_for_a_vector() {
 }
 
 #[test]
-fn a_dead_unit_gets_no_gradient() {
+fn dead_unit_gets_no_gradient() {
     let mut rng = TorchRng::manual_seed(1);
     let net = DeepNetReLU::new(&mut rng, 5, 4).unwrap();
     // Whatever it is shown, the second unit is far below 0.
@@ -146,7 +160,7 @@ fn a_dead_unit_gets_no_gradient() {
     let loss = loss::mse(&net.forward(&r).unwrap(), &ori).unwrap();
     let gradients = loss.backward().unwrap();
     let weights = gradients.get(net.in_layer.weight()).unwrap();
-    assert_eq!(numbers(&weights.i(1).unwrap()), [0.0; 5]);
-    assert!(numbers(&weights.i(0).unwrap()).iter().any(|&g| g != 0.0));
-    assert_eq!(numbers(gradients.get(net.in_layer.bias()).unwrap())[1], 0.0);
+    assert_eq!(to_vec(&weights.i(1).unwrap()), [0.0; 5]);
+    assert!(to_vec(&weights.i(0).unwrap()).iter().any(|&g| g != 0.0));
+    assert_eq!(to_vec(gradients.get(net.in_layer.bias()).unwrap())[1], 0.0);
 }

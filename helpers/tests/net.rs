@@ -1,4 +1,4 @@
-//! The networks and their training, where PyTorch's numbers are not what is asked about.
+//! Networks and training, apart from PyTorch's numbers (`torch.rs`).
 
 use helpers::*;
 
@@ -14,7 +14,7 @@ fn data() -> (Tensor, Tensor) {
 }
 
 #[test]
-fn a_vector_gives_what_its_row_gives_in_a_matrix() {
+fn vector_gives_the_output_of_its_row_in_a_matrix() {
     let (resp, _) = data();
     let net = small_net();
     let all = net.forward(&resp).unwrap();
@@ -26,29 +26,23 @@ fn a_vector_gives_what_its_row_gives_in_a_matrix() {
 }
 
 #[test]
-fn relu_is_what_tells_the_two_networks_apart() {
+fn hidden_layer_is_rectified() {
     let (resp, _) = data();
-    let linear = DeepNet::new(&mut TorchRng::manual_seed(1), 7, 3).unwrap();
-    let h = linear.in_layer.forward(&resp).unwrap();
-    let by_hand = linear.out_layer.forward(&h.relu().unwrap()).unwrap();
-    let out = small_net().forward(&resp).unwrap();
-    assert_eq!(
-        out.to_vec2::<f32>().unwrap(),
-        by_hand.to_vec2::<f32>().unwrap()
-    );
-    let out = linear.forward(&resp).unwrap();
-    assert_ne!(
-        out.to_vec2::<f32>().unwrap(),
-        by_hand.to_vec2::<f32>().unwrap()
-    );
+    let net = small_net();
+    let h = net.in_layer.forward(&resp).unwrap();
+    let to_vec = |h: &Tensor| net.out_layer.forward(h).unwrap().to_vec2::<f32>().unwrap();
+    let out = net.forward(&resp).unwrap().to_vec2::<f32>().unwrap();
+    assert_eq!(out, to_vec(&h.relu().unwrap()));
+    assert_ne!(out, to_vec(&h));
 }
 
 #[test]
-fn a_wrong_shape_is_told_in_one_line() {
+fn wrong_shape_is_an_error_of_one_line() {
     let wrong = Tensor::zeros((5, 6), DType::F32, &Device::Cpu).unwrap();
     let error = small_net().forward(&wrong).unwrap_err().to_string();
-    assert!(error.contains("(n_stimuli, 7), got [5, 6]"), "{error}");
-    assert_eq!(error.lines().count(), 1);
+    let message = error.lines().next().unwrap(); // without the backtrace
+    assert!(message.contains("(n_stimuli, 7), got [5, 6]"), "{error}");
+    assert!(message.ends_with("made for 7 inputs"), "{error}");
     let error = Linear::new(&mut TorchRng::manual_seed(1), 0, 3)
         .unwrap_err()
         .to_string();
@@ -56,7 +50,7 @@ fn a_wrong_shape_is_told_in_one_line() {
 }
 
 #[test]
-fn the_first_loss_is_the_untrained_networks_for_any_number_of_epochs() {
+fn first_loss_is_that_of_the_untrained_network() {
     let (resp, stimuli) = data();
     for n_epochs in [0, 1, 3, 4, 5, 7, 50] {
         let net = small_net();
@@ -74,7 +68,7 @@ fn the_first_loss_is_the_untrained_networks_for_any_number_of_epochs() {
 }
 
 #[test]
-fn train_uses_the_loss_that_it_is_given() {
+fn train_uses_its_loss_fn() {
     let (resp, stimuli) = data();
     let twice = |out: &Tensor, ori: &Tensor| loss::mse(out, ori)? * 2.0;
     let once = train(&small_net(), loss::mse, &resp, &stimuli, 2, 2e-4).unwrap();
@@ -84,7 +78,7 @@ fn train_uses_the_loss_that_it_is_given() {
 }
 
 #[test]
-fn the_test_set_is_looked_at_and_takes_no_part() {
+fn test_set_does_not_change_training() {
     let data = |seed: u64, n: usize| {
         let values = TorchRng::manual_seed(seed).uniform(n * 4, -1.0, 1.0);
         let x = Tensor::from_vec(values, (n, 4), &Device::Cpu).unwrap();
@@ -106,7 +100,7 @@ fn the_test_set_is_looked_at_and_takes_no_part() {
 }
 
 #[test]
-fn layers_are_rectified_between_and_not_at_the_end() {
+fn layers_are_rectified_except_the_last() {
     let rng = || TorchRng::manual_seed(6);
     let (layers, net) = (
         Layers::new(&mut rng(), &[4, 5, 1]).unwrap(),
@@ -114,16 +108,16 @@ fn layers_are_rectified_between_and_not_at_the_end() {
     );
     let r = TorchRng::manual_seed(4).uniform(6 * 4, -3.0, 3.0);
     let r = Tensor::from_vec(r, (6, 4), &Device::Cpu).unwrap();
-    let numbers = |out: Result<Tensor>| {
+    let to_vec = |out: Result<Tensor>| {
         out.unwrap()
             .flatten_all()
             .unwrap()
             .to_vec1::<f32>()
             .unwrap()
     };
-    let expected = numbers(net.forward(&r));
+    let expected = to_vec(net.forward(&r));
     assert!(expected.iter().any(|y| *y < 0.0) && expected.iter().any(|y| *y > 0.0));
-    assert_eq!(numbers(layers.forward(&r)), expected);
+    assert_eq!(to_vec(layers.forward(&r)), expected);
     let error = Layers::new(&mut rng(), &[4]).unwrap_err().to_string();
     assert!(
         error.contains("expected the sizes of input and output at least"),

@@ -73,9 +73,10 @@ fn choice_is_numpys() {
     for case in cases("choice") {
         let mut rng = NumpyRng::seed(int(case, "seed") as u32);
         let (n, k) = (int(case, "n"), int(case, "k"));
-        let got = match case["replace"].as_bool().unwrap() {
-            true => rng.choice(n, k),
-            false => rng.choice_without_replacement(n, k),
+        let got = if case["replace"].as_bool().unwrap() {
+            rng.choice(n, k)
+        } else {
+            rng.choice_without_replacement(n, k)
         };
         assert_eq!(got, ints(case, "values"));
     }

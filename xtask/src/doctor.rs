@@ -2,63 +2,90 @@
 
 use anyhow::{Result, bail};
 
-use crate::setup::{EVCXR, ask, free_gb, lab, problems};
-use crate::{kernel, setup};
+use crate::command::first_line;
+use crate::prepared::Prepared;
+use crate::setup::problems;
+use crate::store::{self, free_gb};
+use crate::{evcxr, kernel, lab, python, toolchain};
+
+const NOT_YET: &str = "not yet: `cargo xtask lab` sets it up";
 
 /// Prints a line for everything that the commands rely on, then what is wrong, with what to do.
 pub fn print() -> Result<()> {
     let missing = || "missing".to_owned();
-    let later = || "not yet: `cargo xtask lab` sets it up".to_owned();
-    let python = setup::installed_python()?;
     let line = |what: &str, state: String| println!("{what:<28}{state}");
+    let version = |program| first_line(program, &["--version"]).unwrap_or_else(missing);
 
-    line("Rust", ask("rustc", &["--version"]).unwrap_or_else(missing));
-    line(
-        "C compiler",
-        ask("cc", &["--version"]).unwrap_or_else(missing),
-    );
-    let source = setup::std_source();
+    line("Rust", version("rustc"));
+    line("C compiler", version("cc"));
+    let source = toolchain::std_source().map(|folder| folder.display().to_string());
     line(
         "standard library's sources",
-        source.map_or_else(|_| later(), |folder| folder.display().to_string()),
+        source.unwrap_or_else(|_| NOT_YET.into()),
     );
+    let problems = problems();
+    if let Ok(home) = store::home() {
+        line("folder", home.display().to_string());
+        let free = free_gb(&home).map_or_else(missing, |free| format!("{free:.1} GB"));
+        line("disk, free", free);
+    }
+    if toolchain::problem().is_none() {
+        print_installation(line)?;
+    }
+
+    for problem in &problems {
+        println!("wrong: {problem}");
+    }
+    if problems.is_empty() {
+        println!("nothing is wrong");
+        return Ok(());
+    }
+    bail!(
+        "doctor: fix the {} problems above, then run `cargo xtask lab`",
+        problems.len()
+    )
+}
+
+fn print_installation(line: impl Fn(&str, String)) -> Result<()> {
+    let not_yet = || NOT_YET.to_owned();
+    let python = python::installed()?;
     let lab_version = python.as_ref().map(|python| {
-        let version = ask(python.with_file_name("jupyter-lab"), &["--version"]);
+        let version = first_line(python.with_file_name("jupyter-lab"), &["--version"]);
         format!(
             "{} in {}",
-            version.unwrap_or_else(missing),
+            version.unwrap_or_else(|| "missing".into()),
             python.display()
         )
     });
-    line("JupyterLab", lab_version.unwrap_or_else(later));
-    let running = python.and_then(|python| setup::running_lab(&python));
+    line("JupyterLab", lab_version.unwrap_or_else(not_yet));
+    let running = python.and_then(|python| lab::running(&python)).is_some();
     line(
         "JupyterLab, running",
-        running.unwrap_or_else(|| "no".into()),
+        if running { "yes" } else { "no" }.into(),
     );
-    let evcxr = setup::installed_evcxr();
-    line(
-        "kernel",
-        evcxr.map_or_else(later, |program| {
-            format!("evcxr {EVCXR} in {}", program.display())
-        }),
-    );
-    line("kernel, prepared", kernel::state().unwrap_or_else(later));
+    let evcxr = evcxr::installed()?;
+    let version =
+        |program: std::path::PathBuf| format!("evcxr {} in {}", evcxr::VERSION, program.display());
+    line("kernel", evcxr.map_or_else(not_yet, version));
+    line("kernel, prepared", state(&Prepared::new()?)?);
     let (alive, dead) = kernel::count();
     line(
         "kernels, running",
         format!("{alive}, and files of {dead} that died: the next start deletes these"),
     );
-    let free = free_gb(&lab()).map_or_else(missing, |free| format!("{free:.1} GB"));
-    line("disk, free", free);
-
-    let problems = problems();
-    for problem in &problems {
-        println!("wrong: {problem}");
-    }
-    match problems.len() {
-        0 => println!("nothing is wrong"),
-        n => bail!("doctor: {n} of the above must be mended before `cargo xtask lab` can work"),
-    }
     Ok(())
+}
+
+fn state(prepared: &Prepared) -> Result<String> {
+    if !prepared.is_complete() {
+        return Ok("not yet, or out of date: `cargo xtask lab` prepares it".into());
+    }
+    let (compiled, is_edited) = prepared.compiled()?;
+    let hours = compiled.elapsed().unwrap_or_default().as_secs_f64() / 3600.0;
+    let state = if is_edited {
+        "but helpers has changed since"
+    } else {
+        "up to date"
+    };
+    Ok(format!("{hours:.1} hours ago, {state}"))
 }

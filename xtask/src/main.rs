@@ -1,203 +1,194 @@
 //! The project's commands: `cargo xtask lab`, `run`, `test`, and what helps with these.
 
-mod doctor;
-mod kernel;
-mod setup;
-mod view;
-
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
+use clap::{Parser, ValueEnum};
 
-const USAGE: &str = "\
-usage: cargo xtask COMMAND
-  lab [OPTION ...]   set up what is missing and open the notebooks in JupyterLab
-                     (options are passed on to it, for example --no-browser)
-  setup              set up what is missing, and no more
-  run [NOTEBOOK]     set up what is missing and run all cells of a notebook without a browser;
-                     the executed notebook and an HTML page go to target/run/
-  test               set up what is missing and pass all tests
-  doctor             print what is installed, what is prepared, and what is wrong
-  export VARIANT DIR write the notebooks as a variant: student (without solutions), instructor
-                     (solutions in place, for nbgrader), script (one Rust file to read), or
-                     slides (run, for a talk in a browser; needs no network when shown)
-  add CRATE[@VERSION]  let notebooks use a further crate with :dep
-  bench kernel       measure how fast kernels start and run, and what memory they take
-  bench parity       run the tutorial in PyTorch, too, and compare all numbers (installs 5.5 GB)
-  bench speed        measure the tutorial's parts beside PyTorch, NumPy and matplotlib";
+use xtask::command::run;
+use xtask::python::Environment;
+use xtask::setup::{Installation, setup};
+use xtask::toolchain::cargo;
+use xtask::{analyzer, doctor, evcxr, kernel, lab, notebook, prepared, root, store};
 
-/// What `run` runs when it is told nothing.
+/// What `run` runs when it is given no notebook.
 const TUTORIAL: &str = "notebooks/W1D5_Tutorial1.ipynb";
 
-fn main() -> ExitCode {
-    if view::is_called_cargo() {
-        return exit_code(view::cargo());
-    }
-    let mut args = std::env::args_os().skip(1);
-    let command = args.next().unwrap_or_default();
-    let rest: Vec<OsString> = args.collect();
-    let done = match (command.to_str(), &rest[..]) {
-        (Some("lab"), options) => lab(options),
-        (Some("run"), []) => run(&root().join(TUTORIAL)),
-        (Some("run"), [notebook]) => run(Path::new(notebook)),
-        (Some("test"), []) => test(),
-        (Some("doctor"), []) => doctor::print(),
-        (Some("setup"), []) => setup::all().map(drop),
-        (Some("export"), arguments) => export(arguments),
-        (Some("add"), [name]) => add(name),
-        (Some("bench"), [what]) => bench(what),
-        (Some("kernel"), [control_file]) => kernel::launch(control_file),
-        (Some("sweep"), [build]) => kernel::sweep_when_dead(Path::new(build)),
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    exit_code(done)
+/// The commands of decoding-in-rust.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Xtask {
+    /// Set up what is missing and open the notebooks in JupyterLab
+    Lab {
+        /// Options for JupyterLab, for example --no-browser
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<OsString>,
+    },
+    /// Set up what is missing, and no more
+    Setup,
+    /// Set up what is missing and run all cells of a notebook without a browser; the executed
+    /// notebook and an HTML page go to target/run/
+    Run { notebook: Option<PathBuf> },
+    /// Set up what is missing and pass all tests
+    Test,
+    /// Print what is installed, what is prepared, and what is wrong
+    Doctor,
+    /// Write the notebooks as a variant to a folder
+    Export {
+        variant: notebook::Variant,
+        folder: PathBuf,
+    },
+    /// Let notebooks use a further crate with :dep, for example rand@0.9
+    Add { name: String },
+    /// Measure speed, or compare all numbers with PyTorch's
+    Bench { what: Bench },
+    /// Start a kernel; Jupyter calls this
+    Kernel { connection_file: OsString },
+    /// Do as cargo does but hide crates; the kernel's rust-analyzer calls this
+    #[command(disable_help_flag = true)]
+    Cargo {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
 }
 
-fn exit_code(done: Result<()>) -> ExitCode {
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("error: {why:#}");
+#[derive(Clone, Copy, ValueEnum)]
+enum Bench {
+    /// How fast kernels start and run, and how much memory they take
+    Kernel,
+    /// Run the notebooks in PyTorch, too, and compare all numbers (installs 5.5 GB)
+    Parity,
+    /// The tutorial's parts beside PyTorch, NumPy and matplotlib
+    Speed,
+}
+
+fn main() -> ExitCode {
+    match execute(Xtask::parse()) {
+        Ok(code) => code,
+        Err(err) => {
+            eprintln!("error: {err:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// The folder that holds the workspace.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask is in a workspace")
-        .to_path_buf()
-}
-
-fn lab(options: &[OsString]) -> Result<()> {
-    let python = setup::all()?;
-    if let Some(url) = setup::running_lab(&python) {
-        println!("JupyterLab is running already: open {url}");
-        return Ok(());
+fn execute(xtask: Xtask) -> Result<ExitCode> {
+    match xtask {
+        Xtask::Lab { options } => lab::open(&options)?,
+        Xtask::Setup => {
+            let path = setup()?.prepared.jupyter_path();
+            println!("Jupyter finds the kernel with JUPYTER_PATH={}", path.display());
+        }
+        Xtask::Run { notebook } => run_notebook(&notebook.unwrap_or(root().join(TUTORIAL)))?,
+        Xtask::Test => test()?,
+        Xtask::Doctor => doctor::print()?,
+        Xtask::Export { variant, folder } => notebook::export(variant, &folder)?,
+        Xtask::Add { name } => {
+            setup()?;
+            prepared::add(&name)?;
+            setup()?;
+        }
+        Xtask::Bench { what } => bench(what)?,
+        Xtask::Kernel { connection_file } => {
+            let ended = kernel::launch(&connection_file);
+            kernel::end_group();
+            return Ok(exit_code(ended?));
+        }
+        Xtask::Cargo { args } => return Ok(exit_code(analyzer::run_cargo(&args)?)),
     }
-    let mut jupyter = Command::new(python.with_file_name("jupyter-lab"));
-    jupyter
-        .arg(format!(
-            "--ServerApp.root_dir={}",
-            root().join("notebooks").display()
-        ))
-        .arg("--ServerApp.ip=127.0.0.1")
-        .args(options);
-    if setup::is_root() {
-        jupyter.arg("--allow-root"); // JupyterLab refuses otherwise; it listens on localhost only
-    }
-    println!("opening JupyterLab; Ctrl-C here ends it");
-    succeed(jupyter.env("JUPYTER_PREFER_ENV_PATH", "1"))
+    Ok(ExitCode::SUCCESS)
 }
 
-fn export(arguments: &[OsString]) -> Result<()> {
-    if let [variant, folder] = arguments
-        && variant == "slides"
-    {
-        let mut slides = Command::new(setup::all()?);
-        slides.arg(root().join("xtask/slides.py"));
-        slides.arg(setup::slides_python()?).arg(folder);
-        return succeed(slides.env("JUPYTER_PREFER_ENV_PATH", "1"));
-    }
-    let mut lesson = Command::new(setup::all()?);
-    lesson
-        .arg(root().join("xtask/lesson.py"))
-        .arg("export")
-        .args(arguments);
-    succeed(&mut lesson)
+fn exit_code(status: std::process::ExitStatus) -> ExitCode {
+    status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-fn add(name: &std::ffi::OsStr) -> Result<()> {
-    let python = setup::all()?;
-    let name = name.to_str().context("add: the name of a crate is text")?;
-    let _lock = setup::one_at_a_time()?;
-    kernel::add(&python, name)
-}
-
-fn bench(what: &std::ffi::OsStr) -> Result<()> {
-    let (script, other) = match what.to_str() {
-        Some("kernel") => ("bench_kernel.py", None),
-        Some("parity" | "speed") => ("bench_torch.py", Some(what)),
-        _ => bail!(
-            "bench: expected kernel, parity or speed, got {}",
-            what.display()
-        ),
-    };
-    let python = setup::all()?;
-    let peer = match other {
-        None => setup::installed_evcxr().context("bench: evcxr is not there")?,
-        Some(_) => setup::torch_python()?,
-    };
-    let mut bench = Command::new(python);
-    bench
-        .arg(root().join("xtask").join(script))
-        .args(other)
-        .arg(peer);
-    succeed(bench.env("JUPYTER_PREFER_ENV_PATH", "1"))
-}
-
-fn run(notebook: &Path) -> Result<()> {
+fn run_notebook(notebook: &Path) -> Result<()> {
     if !notebook.is_file() {
         bail!(
             "run: there is no notebook {}: give the path of an .ipynb file",
             notebook.display()
         );
     }
-    let python = setup::all()?;
     let name = notebook.file_name().context("a notebook has a name")?;
     let executed = root().join("target/run").join(name);
-    let mut runner = Command::new(python);
-    runner
-        .arg(root().join("xtask/run_notebook.py"))
-        .arg(notebook)
-        .arg(executed);
-    succeed(runner.env("JUPYTER_PREFER_ENV_PATH", "1"))
+    let Installation { python, prepared } = setup()?;
+    let mut runner = script(&python, "run_notebook.py");
+    run(prepared.for_jupyter(runner.arg(notebook).arg(executed)))
+}
+
+fn bench(what: Bench) -> Result<()> {
+    let Installation { python, prepared } = setup()?;
+    let mut bench = match what {
+        Bench::Kernel => {
+            let mut bench = script(&python, "bench_kernel.py");
+            bench.arg(evcxr::installed()?.context("evcxr is installed")?);
+            bench
+        }
+        Bench::Parity | Bench::Speed => {
+            let mut bench = script(&python, "bench_torch.py");
+            bench.arg(if matches!(what, Bench::Parity) {
+                "parity"
+            } else {
+                "speed"
+            });
+            let _lock = store::lock()?;
+            bench.arg(Environment::torch()?.install()?);
+            bench
+        }
+    };
+    run(prepared.for_jupyter(&mut bench))
+}
+
+fn script(python: &Path, name: &str) -> Command {
+    let mut script = Command::new(python);
+    script.arg(root().join("xtask/python").join(name));
+    script
 }
 
 fn test() -> Result<()> {
-    let cargo = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO"));
-        command.current_dir(root()).args(args);
+    let run_cargo = |args: &[&str]| {
         println!("cargo {}", args.join(" "));
-        command
+        run(cargo().args(args))
     };
-    succeed(&mut cargo(&["fmt", "--all", "--check"]))?;
-    succeed(&mut cargo(&[
+    run_cargo(&["fmt", "--all", "--check"])?;
+    run_cargo(&[
         "clippy",
         "--workspace",
         "--all-targets",
         "--",
         "-D",
         "warnings",
-    ]))?;
-    let python = setup::all()?;
-    succeed(
-        cargo(&["test", "--workspace"])
-            .env("LAB_PYTHON", python)
-            .env("TESTING_PYTHON", setup::testing_python()?),
-    )
-}
+    ])?;
+    run_cargo(&["test", "--workspace"])?;
 
-/// Runs a command to its end; anything but success is an error.
-fn succeed(command: &mut Command) -> Result<()> {
-    let program = PathBuf::from(command.get_program());
-    let name = program
-        .file_name()
-        .unwrap_or_default()
-        .display()
-        .to_string();
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {}", program.display()))?;
-    if !status.success() {
-        bail!("{name} failed ({status}): what it said is above");
-    }
-    Ok(())
+    let Installation { python, prepared } = setup()?;
+    let testing = {
+        let _lock = store::lock()?;
+        Environment::testing()?.install()?
+    };
+    let mut pytest = Command::new(&testing);
+    pytest.args([
+        "-m",
+        "pytest",
+        "--verbose",
+        "--durations=0",
+        "-p",
+        "no:cacheprovider",
+    ]);
+    pytest.arg(root().join("xtask/python/tests"));
+    // nbgrader looks for programs of its own on the path.
+    let mut path = OsString::from(testing.parent().context("Python is in a folder")?);
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    pytest
+        .env("PATH", path)
+        .env("DECODING_HOME", store::home()?)
+        .env("JUPYTER_LAB", python.with_file_name("jupyter-lab"));
+    run(prepared.for_jupyter(&mut pytest))
 }

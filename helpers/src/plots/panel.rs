@@ -1,16 +1,16 @@
-//! What one part of a figure shows.
+//! The contents of a figure, and their alt text.
 
-use super::colour::ColourMap;
-use super::ticks::{Range, extent};
+use super::color::ColorMap;
+use super::scale::{Scale, extent};
 
 /// One pair of axes or one diagram.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Panel {
     pub title: String,
     pub content: Content,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Content {
     Axes(Axes),
     HeatMap(HeatMap),
@@ -20,20 +20,20 @@ pub enum Content {
     Descent(Vec<f64>),
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Axes {
     pub x_label: String,
     pub y_label: String,
-    /// Chosen by the range where there are none.
-    pub x_ticks: Vec<f64>,
-    pub y_ticks: Vec<f64>,
+    /// `None`: as many as there is room for.
+    pub x_ticks: Option<Vec<f64>>,
+    pub y_ticks: Option<Vec<f64>>,
     /// Both axes start at zero.
     pub from_zero: bool,
     pub logarithmic: bool,
     pub series: Vec<Series>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Series {
     /// Empty for none.
     pub name: String,
@@ -42,88 +42,101 @@ pub struct Series {
     pub y: Vec<f64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Kind {
     Line,
     Points,
-    /// On top of those before.
+    /// Stacked on the bars of earlier series.
     Bars,
     /// A dashed line to compare with.
     Reference,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HeatMap {
-    /// Row by row, the first on top.
+    /// Row by row, the first row on top.
     pub values: Vec<f32>,
     pub n_columns: usize,
     pub x_label: String,
     pub y_label: String,
-    pub colour_label: String,
-    pub colours: &'static ColourMap,
-    /// The values of the first and the last colour.
+    pub color_label: String,
+    pub colors: &'static ColorMap,
+    /// The values of the first and the last color.
     pub limits: (f64, f64),
-    /// Whether rows and columns are numbered.
-    pub numbered: bool,
+    /// Whether rows and columns have ticks.
+    pub has_ticks: bool,
 }
 
 impl Axes {
-    pub fn x_range(&self) -> Range {
+    pub fn x_scale(&self) -> Scale {
         let values = || self.series.iter().flat_map(|series| &series.x).copied();
-        let range = if self.has_bars() {
-            let room = self.bar_width() * 0.75;
+        let ticks = self.x_ticks.clone();
+        let scale = if self.has_bars() {
             let (low, high) = extent(values());
-            Range::linear(low - room, high + room)
+            let margin = self.bar_width() * 0.75;
+            Scale::linear(low - margin, high + margin)
         } else if self.from_zero {
-            Range::from_zero(values())
-        } else if self.x_ticks.is_empty() {
-            Range::around(values(), false)
+            Scale::from_zero(values())
+        } else if let Some(ticks) = &ticks {
+            // Given ticks also give a range.
+            let (low, high) = extent(values().chain(ticks.iter().copied()));
+            Scale::linear(low, high)
         } else {
-            // Ticks of one's own stand for a range of one's own.
-            let (low, high) = extent(values().chain(self.x_ticks.iter().copied()));
-            Range::linear(low, high)
+            Scale::around(values(), false)
         };
-        Range {
-            whole: values().all(|x| x.fract() == 0.0),
-            ..range
+        Scale {
+            label: self.x_label.clone(),
+            integer: values().all(|x| x.fract() == 0.0),
+            ticks,
+            ..scale
         }
     }
 
-    pub fn y_range(&self) -> Range {
-        let ticks = self.y_ticks.iter().copied();
-        let tops = (0..self.series.len()).flat_map(|i| self.tops(i));
+    pub fn y_scale(&self) -> Scale {
+        let ticks = self.y_ticks.iter().flatten().copied();
+        let tops = (0..self.series.len()).flat_map(|i| self.stacked(i));
         let values = tops.map(|(_, top)| top).chain(ticks);
-        let logarithmic = self.logarithmic;
-        match (self.from_zero || self.has_bars()) && !logarithmic {
-            true => Range::from_zero(values),
-            false => Range::around(values, logarithmic),
+        let scale = if (self.from_zero || self.has_bars()) && !self.logarithmic {
+            Scale::from_zero(values)
+        } else {
+            Scale::around(values, self.logarithmic)
+        };
+        Scale {
+            label: self.y_label.clone(),
+            ticks: self.y_ticks.clone(),
+            ..scale
         }
+    }
+
+    /// The number of a series among those that have a color and a marker.
+    pub fn number(&self, i: usize) -> usize {
+        let is_curve = |series: &&Series| series.kind != Kind::Reference;
+        self.series[..i].iter().filter(is_curve).count()
     }
 
     pub fn has_bars(&self) -> bool {
         self.series.iter().any(|series| series.kind == Kind::Bars)
     }
 
-    /// Four fifths of the least distance between two bars.
+    /// Four fifths of the smallest distance between two bars.
     pub fn bar_width(&self) -> f64 {
-        let mut x: Vec<f64> = self
+        let bars = self
             .series
             .iter()
-            .filter(|series| series.kind == Kind::Bars)
-            .flat_map(|series| series.x.iter().copied())
-            .collect();
+            .filter(|series| series.kind == Kind::Bars);
+        let mut x: Vec<f64> = bars.flat_map(|series| series.x.clone()).collect();
         x.sort_by(f64::total_cmp);
         let gaps = x.windows(2).map(|pair| pair[1] - pair[0]);
         let least = gaps.filter(|gap| *gap > 0.0).fold(f64::INFINITY, f64::min);
         0.8 * if least.is_finite() { least } else { 1.0 }
     }
 
-    /// Where a series' values begin and end: bars on top of those before, others at zero.
-    pub fn tops(&self, i: usize) -> Vec<(f64, f64)> {
+    /// The bottom and the top of each value: bars are stacked, others begin at zero.
+    pub fn stacked(&self, i: usize) -> Vec<(f64, f64)> {
         let series = &self.series[i];
-        let stacked = |before: &&Series| series.kind == Kind::Bars && before.kind == Kind::Bars;
+        let is_below = |before: &&Series| series.kind == Kind::Bars && before.kind == Kind::Bars;
         let bottom = |k: usize| {
-            let before = self.series[..i].iter().filter(stacked);
+            let before = self.series[..i].iter().filter(is_below);
             before.filter_map(|before| before.y.get(k)).sum::<f64>()
         };
         let values = series.y.iter().enumerate();
@@ -131,10 +144,32 @@ impl Axes {
     }
 }
 
+impl From<Content> for Panel {
+    fn from(content: Content) -> Self {
+        let title = String::new();
+        Self { title, content }
+    }
+}
+
 impl Panel {
-    /// What is seen, for those who cannot see it.
+    /// The texts that the user has given.
+    pub fn texts(&self) -> Vec<&String> {
+        let mut texts = vec![&self.title];
+        match &self.content {
+            Content::Axes(axes) => {
+                texts.extend([&axes.x_label, &axes.y_label]);
+                texts.extend(axes.series.iter().map(|series| &series.name));
+            }
+            Content::HeatMap(map) => texts.extend([&map.x_label, &map.y_label, &map.color_label]),
+            Content::Network | Content::Descent(_) => {}
+        }
+        texts
+    }
+
+    /// A description for readers who cannot see the figure.
     pub fn alt_text(&self) -> String {
-        let what = match &self.content {
+        let title = if self.title.is_empty() { "" } else { ": " };
+        let content = match &self.content {
             Content::Axes(axes) => axes.alt_text(),
             Content::HeatMap(map) => map.alt_text(),
             Content::Network => "diagram of a network: neural responses r1 to rN, each connected \
@@ -142,76 +177,56 @@ impl Panel {
                 .into(),
             Content::Descent(path) => format!(
                 "animation of gradient descent on the parabola L = w^2: {} steps from the right \
-                 side, ever smaller, towards the minimum",
+                 side, each smaller than the last, towards the minimum",
                 path.len() - 1
             ),
         };
-        match self.title.as_str() {
-            "" => what,
-            title => format!("{title}: {what}"),
-        }
+        format!("{}{title}{content}", self.title)
     }
 }
 
 impl Axes {
     fn alt_text(&self) -> String {
         let mut text = format!("{} against {}", self.y_label, self.x_label);
-        for series in &self.series {
-            let what = match series.kind {
+        for Series { name, kind, x, y } in &self.series {
+            let kind = match kind {
                 Kind::Line => "line",
                 Kind::Points => "points",
                 Kind::Bars => "bars",
                 Kind::Reference => "dashed line",
             };
-            let name = match series.name.as_str() {
-                "" => String::new(),
-                name => format!(" {name}"),
-            };
-            text += &format!(
-                ", {what}{name} with x from {} and y from {}",
-                range_in_words(series.x.iter().copied()),
-                range_in_words(series.y.iter().copied())
-            );
+            let space = if name.is_empty() { "" } else { " " };
+            let (x, y) = (describe_range(x), describe_range(y));
+            text += &format!(", {kind}{space}{name} with x from {x} and y from {y}");
         }
-        if self.logarithmic {
-            text += ", logarithmic";
+        text + if self.logarithmic {
+            ", logarithmic"
+        } else {
+            ""
         }
-        text
     }
 }
 
 impl HeatMap {
     fn alt_text(&self) -> String {
-        let named = |label: &str| match label {
-            "" => String::new(),
-            label => format!(" ({label})"),
-        };
+        let (n_rows, n_columns) = (self.values.len() / self.n_columns, self.n_columns);
+        let colors = describe_range(&[self.limits.0, self.limits.1]);
         format!(
-            "heat map of {}, {} rows{} by {} columns{}, colours from {}",
-            self.colour_label,
-            self.values.len() / self.n_columns,
-            named(&self.y_label),
-            self.n_columns,
-            named(&self.x_label),
-            range_in_words([self.limits.0, self.limits.1].into_iter())
+            "heat map of {}, {n_rows} rows by {n_columns} columns, colors from {colors}",
+            self.color_label
         )
     }
 }
 
-fn range_in_words(values: impl Iterator<Item = f64>) -> String {
-    let short = |x: f64| match x.abs() {
-        0.0 => "0".to_owned(),
-        size if (1e-3..1e6).contains(&size) => {
-            let digits = (2 - size.log10().floor() as i32).max(0) as usize;
-            let text = format!("{x:.digits$}");
-            match text.contains('.') {
-                true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-                false => text,
-            }
+fn describe_range(values: &[f64]) -> String {
+    let short = |x: f64| {
+        let rounded: f64 = format!("{x:.2e}").parse().unwrap_or(x);
+        match x.abs() {
+            0.0 | 1e-3..1e6 => rounded.to_string(),
+            _ => format!("{rounded:e}"),
         }
-        _ => format!("{x:.2e}"),
     };
-    match extent(values) {
+    match extent(values.iter().copied()) {
         (low, high) if low > high => "nothing".into(),
         (low, high) => format!("{} to {}", short(low), short(high)),
     }

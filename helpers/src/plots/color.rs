@@ -1,0 +1,142 @@
+//! From numbers to colors.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use plotters::style::RGBColor;
+use rayon::prelude::*;
+
+/// The color of NaN.
+const NAN: RGBColor = RGBColor(120, 160, 200);
+
+/// A map from numbers between 0 and 1 to colors.
+pub struct ColorMap([[u8; 3]; 256]);
+
+impl ColorMap {
+    /// The color of `x`; below 0 that of 0, above 1 that of 1.
+    pub fn at(&self, x: f64) -> RGBColor {
+        if x.is_nan() {
+            return NAN;
+        }
+        let [r, g, b] = self.0[(x * 256.0).clamp(0.0, 255.0) as usize];
+        RGBColor(r, g, b)
+    }
+}
+
+/// matplotlib's `pink`: the root of two thirds gray and one third `hot`, given at 64 points and
+/// interpolated to 256.
+pub static PINK: LazyLock<ColorMap> = LazyLock::new(|| {
+    let given = |i: usize| {
+        let (i, gray) = (i as f64 + 1.0, i as f64 / 63.0);
+        let hot = [i / 24.0, (i - 24.0) / 24.0, (i - 48.0) / 16.0];
+        hot.map(|hot| ((2.0 * gray + hot.clamp(0.0, 1.0)) / 3.0).sqrt())
+    };
+    ColorMap(std::array::from_fn(|i| {
+        let x = i as f64 / 255.0 * 63.0;
+        let (low, high) = (given(x as usize), given((x as usize + 1).min(63)));
+        std::array::from_fn(|c| ((low[c] + (high[c] - low[c]) * x.fract()) * 255.0) as u8)
+    }))
+});
+
+/// matplotlib's `bwr`: blue for 0, white in the middle, red for 1.
+pub static BWR: LazyLock<ColorMap> = LazyLock::new(|| {
+    ColorMap(std::array::from_fn(|i| {
+        let x = 255.0 * (i as f64 * (1.0 / 255.0)); // rounded as matplotlib does
+        let [rising, falling] = [x / 127.5, 1.0 - (x - 127.5) / 127.5];
+        let [rising, falling] = [rising, falling].map(|x| (x.min(1.0) * 255.0) as u8);
+        [rising, rising.min(falling), falling]
+    }))
+});
+
+/// `numpy.percentile(values, percent)` for each of `percents`, without NaNs; 0 if there is nothing
+/// else.
+pub fn percentiles(values: &[f32], percents: [f64; 2]) -> [f64; 2] {
+    let mut values: Vec<f32> = values.iter().copied().filter(|x| !x.is_nan()).collect();
+    percents.map(|percent| {
+        let Some(last) = values.len().checked_sub(1) else {
+            return 0.0;
+        };
+        let at = percent / 100.0 * last as f64;
+        let (_, &mut low, above) = values.select_nth_unstable_by(at as usize, f32::total_cmp);
+        let high = above.iter().copied().min_by(f32::total_cmp).unwrap_or(low);
+        let (low, high) = (f64::from(low), f64::from(high));
+        low + (high - low) * at.fract()
+    })
+}
+
+/// Averages a matrix with `n_columns` down to at most `max_columns` and `max_rows`, without NaNs;
+/// returns its values and its number of columns.
+pub fn reduce(
+    values: &[f32],
+    n_columns: usize,
+    max_columns: usize,
+    max_rows: usize,
+) -> (Vec<f32>, usize) {
+    let blocks = |n: usize, max: usize| -> Vec<Range<usize>> {
+        let n_blocks = n.min(max);
+        let start = |i| i * n / n_blocks;
+        (0..n_blocks).map(|i| start(i)..start(i + 1)).collect()
+    };
+    let columns = blocks(n_columns, max_columns);
+    let mean = |rows: &Range<usize>, columns: &Range<usize>| {
+        let cells = rows
+            .clone()
+            .flat_map(|row| &values[row * n_columns..][columns.clone()]);
+        let numbers = cells.filter(|x| !x.is_nan());
+        let (sum, n) = numbers.fold((0.0, 0.0), |(sum, n), x| (sum + f64::from(*x), n + 1.0));
+        (sum / n) as f32
+    };
+    let rows = blocks(values.len() / n_columns, max_rows);
+    let means = rows.par_iter();
+    let means = means.flat_map_iter(|rows| columns.iter().map(|columns| mean(rows, columns)));
+    (means.collect(), columns.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn color_maps_are_matplotlibs() {
+        // matplotlib.colormaps[name](range(256), bytes=True)
+        for (map, expected) in [
+            (&PINK, include_str!("../../tests/data/pink.csv")),
+            (&BWR, include_str!("../../tests/data/bwr.csv")),
+        ] {
+            let got = map.0.map(|[r, g, b]| format!("{r},{g},{b}"));
+            let expected: Vec<&str> = expected.lines().collect();
+            assert_eq!(got[..], expected[..]);
+        }
+    }
+
+    #[test]
+    fn percentiles_are_numpys() {
+        // numpy.percentile([3, 1, 2, 10, 4], [0, 1, 50, 99, 100])
+        let values = [3.0, 1.0, f32::NAN, 2.0, 10.0, 4.0];
+        for (percent, expected) in [
+            (0.0, 1.0),
+            (1.0, 1.04),
+            (50.0, 3.0),
+            (99.0, 9.76),
+            (100.0, 10.0),
+        ] {
+            let [got, same] = percentiles(&values, [percent; 2]);
+            assert!((got - expected).abs() < 1e-6, "{got} {expected}");
+            assert_eq!(got, same);
+        }
+        assert_eq!(percentiles(&[f32::NAN], [1.0, 99.0]), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn reduced_matrix_has_the_means_of_the_cells_it_covers() {
+        let nan = f32::NAN;
+        let rows = [[1.0, 3.0, 4.0, 3.0, 5.0], [nan, 1.0, nan, nan, nan]].concat();
+        let (reduced, n_columns) = reduce(&rows, 5, 2, 2);
+        assert_eq!(n_columns, 2);
+        assert_eq!(reduced[..3], [2.0, 4.0, 1.0]);
+        assert!(reduced[3].is_nan());
+        let two_rows = [1.0, 3.0, 5.0, 3.0, 5.0, 7.0];
+        assert_eq!(reduce(&two_rows, 3, 3, 1).0, [2.0, 4.0, 6.0]);
+        assert_eq!(reduce(&[1.0, 2.0], 2, 9, 9), (vec![1.0, 2.0], 2));
+    }
+}

@@ -1,0 +1,90 @@
+"""Runs a notebook on the Rust kernel, cell by cell, and tells whether each did what it should.
+
+    run_notebook.py NOTEBOOK EXECUTED    writes the executed notebook, and beside it an HTML page
+    run_notebook.py --prepare            only compiles what a first cell needs
+"""
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbconvert import HTMLExporter
+
+from session import Session, problem, stream
+
+# What the original prints for the recording, by what stands before the number, and how far the
+# published runs of it differ from each other (a digit printed less: half of that digit).
+PUBLISHED = {
+    "decoded orientation:": (0.17, 0.005),
+    "true orientation:": (139.00, 0.005),
+    "mean squared error:": (42949.14, 0.005),
+    "iteration 10/50 | loss:": (12219.759, 0.002),
+    "iteration 20/50 | loss:": (1672.732, 0.002),
+    "iteration 30/50 | loss:": (548.097, 0.002),
+    "iteration 40/50 | loss:": (235.619, 0.002),
+    "iteration 50/50 | loss:": (144.001, 0.002),
+}
+
+
+def compare_with_published(printed):
+    """A line for each published number: whether the recording gave it. None for simulated data."""
+    if "the data are recorded\n" not in printed:
+        return []
+    lines = []
+    for what, (published, tolerance) in PUBLISHED.items():
+        got = [line.split(what)[1].split()[0] for line in printed.splitlines() if what in line]
+        if not got:
+            lines.append(f"published: {what} {published}: nothing was printed")
+        elif abs(float(got[-1]) - published) <= tolerance + 1e-9:
+            lines.append(f"published: {what} {published}: matches")
+        else:
+            lines.append(f"published: {what} {published}: DIFFERS, got {got[-1]}")
+    return lines
+
+
+def run(path, executed):
+    notebook = nbformat.read(path, as_version=4)
+    code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    failures, start = [], time.monotonic()
+    with Session(path.parent.resolve()) as session:
+        print(f"kernel started in {session.seconds:.1f} s")
+        for number, cell in enumerate(code_cells, 1):
+            name = f"cell {number} ({cell.get('id', '')})"
+            session.run(cell)
+            print(f"[{number}/{len(code_cells)}] {cell.get('id', '')}: {session.seconds:.1f} s")
+            print(stream(cell), end="", flush=True)
+            if what := problem(cell):
+                failures.append(f"{name} {what}")
+            if session.is_dead():
+                break
+
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, executed)
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    executed.with_suffix(".html").write_text(page, encoding="utf-8")
+    print(f"{path.name}: {len(code_cells)} cells in {time.monotonic() - start:.0f} s")
+    print(f"executed notebook: {executed}\nHTML page: {executed.with_suffix('.html')}")
+    for line in compare_with_published("".join(map(stream, code_cells))):
+        print(line)
+    for failure in failures:
+        print(f"FAILED: {failure}")
+    return not failures
+
+
+def prepare():
+    with Session(startup_timeout=3600) as session:
+        cell = session.run(':dep helpers = { path = "../helpers" }\nuse helpers::*;\nlet one = 1;')
+        if what := problem(cell):
+            print(f"the first cell {what}")
+            return False
+        # For a variable without a type the kernel asks `cargo check`, which compiles in its own way.
+        return problem(session.run("let unknown = Default::default();")) is not None
+
+
+if __name__ == "__main__":
+    for end in (signal.SIGHUP, signal.SIGTERM):  # not without ending the kernel, too
+        signal.signal(end, lambda *_: sys.exit(1))
+    done = prepare() if sys.argv[1] == "--prepare" else run(*map(Path, sys.argv[1:]))
+    sys.exit(0 if done else 1)

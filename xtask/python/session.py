@@ -1,0 +1,75 @@
+"""A kernel to run cells on, one after another."""
+
+import time
+from pathlib import Path
+
+import nbformat
+from jupyter_client.kernelspec import KernelSpec
+from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+TOO_LONG = 1800  # seconds after which a cell is taken to hang
+
+
+class Session:
+    """The Rust kernel, started in a folder; with `argv` another program in its place."""
+
+    def __init__(self, folder=NOTEBOOKS, argv=None, startup_timeout=600):
+        start = time.monotonic()
+        self.client = NotebookClient(
+            nbformat.v4.new_notebook(), kernel_name="rust", allow_errors=True, timeout=TOO_LONG,
+            startup_timeout=startup_timeout, resources={"metadata": {"path": str(folder)}},
+        )
+        self.manager = self.client.create_kernel_manager()
+        if argv:
+            self.manager._kernel_spec = KernelSpec(
+                argv=argv, display_name="Rust", language="rust", interrupt_mode="message"
+            )
+        self.client.start_new_kernel(cwd=str(folder))
+        self.client.start_new_kernel_client()
+        self.seconds = time.monotonic() - start
+
+    def run(self, cell):
+        """Runs a code cell, or its source, and returns the cell with its outputs."""
+        if isinstance(cell, str):
+            cell = nbformat.v4.new_code_cell(cell)
+        cells = self.client.nb.cells
+        cells.append(cell)
+        start = time.monotonic()
+        try:
+            self.client.execute_cell(cell, len(cells) - 1)
+        except DeadKernelError:
+            cell.outputs.append(nbformat.v4.new_output("error", ename="DeadKernel", evalue="the kernel died"))
+        self.seconds = time.monotonic() - start
+        return cell
+
+    def is_dead(self):
+        return not self.client.km.has_kernel or self.client.km.provisioner.process.poll() is not None
+
+    def end(self):
+        self.client._cleanup_kernel()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+
+def stream(cell, name="stdout"):
+    """What a cell has printed."""
+    return "".join(o.text for o in cell.outputs if o.output_type == "stream" and o.name == name)
+
+
+def problem(cell):
+    """What is wrong with how a cell ended, or None: whether it fails and its tag says so go together."""
+    errors = [f"{o.ename}: {o.evalue}" for o in cell.outputs if o.output_type == "error"]
+    failed = errors or ([stream(cell, "stderr")] if stream(cell, "stderr") else [])
+    may_fail = "raises-exception" in cell.metadata.get("tags", [])
+    if failed and not may_fail:
+        return "failed: " + "; ".join(failed)
+    if may_fail and not failed:
+        return "was expected to fail, and did not"
+    return None

@@ -1,0 +1,50 @@
+"""What the tests on a real kernel share. Run by `cargo xtask test`, which sets up first."""
+
+import json
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from session import NOTEBOOKS, ROOT, Session, problem, stream  # noqa: E402
+
+DEPENDENCY = f":dep helpers = {{ path = {json.dumps(str(ROOT / 'helpers'))} }}"
+START = f"{DEPENDENCY}\nuse helpers::*;\nsetup()?;"
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """A kernel that has helpers, in a folder of its own."""
+    with Session(tmp_path_factory.mktemp("session")) as session:
+        run(session, START)
+        yield session
+
+
+def run(session, cell):
+    """Runs a cell, which must do what its tag says, and returns what it prints."""
+    cell = session.run(cell)
+    assert problem(cell) is None, f"{cell.get('id', '')}: {problem(cell)}\n{cell.source}"
+    for output in cell.outputs:
+        shown = output.get("data", {}).get("text/plain", "").strip()
+        assert shown != "()" and not shown.startswith("Figure {"), f"{cell.source} shows {shown:.100}"
+    return stream(cell)
+
+
+def run_all(cells, folder):
+    """Runs the code cells on a fresh kernel in a folder; returns what they print."""
+    with Session(folder) as session:
+        return "".join(run(session, cell) for cell in cells if cell.cell_type == "code")
+
+
+def read(name="W1D5_Tutorial1"):
+    """The cells of a notebook, which find helpers from any folder."""
+    cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+    for cell in cells:
+        cell.source = cell.source.replace(':dep helpers = { path = "../helpers" }', DEPENDENCY)
+    return cells
+
+
+def by_id(cells):
+    return {cell.id: cell for cell in cells}

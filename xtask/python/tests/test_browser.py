@@ -1,0 +1,189 @@
+"""Uses the tutorial in JupyterLab as a learner does, in a browser without a window."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import nbformat
+import pytest
+from conftest import by_id, read
+from playwright.sync_api import expect, sync_playwright
+
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+PORT, TOKEN = 8917, "test"
+URL = f"http://127.0.0.1:{PORT}"
+NOTEBOOK = "W1D5_Tutorial1.ipynb"
+# Chromium's own background traffic is of no use here.
+QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", "--disable-quic"]
+
+
+def start_lab(folder):
+    settings = folder / "settings/@jupyterlab/notebook-extension"
+    settings.mkdir(parents=True)
+    # All cells in the page, also those that are scrolled out of sight.
+    (settings / "tracker.jupyterlab-settings").write_text(json.dumps({"windowingMode": "none"}))
+    lab = subprocess.Popen(
+        [os.environ["JUPYTER_LAB"], "--no-browser", "--allow-root", f"--port={PORT}",
+         "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}",
+         f"--ServerApp.root_dir={folder}"],
+        env={**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")},
+        stdout=open(folder / "lab.log", "w"), stderr=subprocess.STDOUT,
+    )
+    for _ in range(120):
+        try:
+            urlopen(f"{URL}/api?token={TOKEN}")
+            return lab
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail("JupyterLab does not answer")
+
+
+class Notebook:
+    def __init__(self, page, folder):
+        self.page, self.folder = page, folder
+        self.ids = [c["id"] for c in json.loads((folder / NOTEBOOK).read_text())["cells"]]
+
+    def cell(self, id):
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(self.ids.index(id))
+
+    def idle(self, seconds=120):
+        """Waits until the kernel has had nothing to do for a second."""
+        status = self.page.locator(".jp-NotebookPanel-toolbar .jp-Notebook-ExecutionIndicator")
+        quiet, end = 0, time.monotonic() + seconds
+        while quiet < 5:
+            if time.monotonic() > end:
+                pytest.fail(f"the kernel is not idle after {seconds} s")
+            quiet = quiet + 1 if status.get_attribute("data-status") == "idle" else 0
+            time.sleep(0.2)
+
+    def menu(self, menu, item):
+        self.page.locator(".lm-MenuBar-item", has_text=menu).first.click()
+        self.page.locator(".lm-Menu-item").filter(has_text=item).first.click()
+
+    def accept(self):
+        self.page.locator(".jp-Dialog .jp-mod-accept").click()
+
+    def write(self, id, source):
+        editor = self.cell(id).locator(".cm-content")
+        editor.click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.insert_text(source)
+
+    def run(self, id):
+        self.cell(id).locator(".cm-content").click()
+        self.page.keyboard.press("Control+Enter")
+        time.sleep(0.5)
+        self.idle()
+
+    def says(self, id, text):
+        expect(self.cell(id).locator(".jp-OutputArea").first).to_contain_text(text, timeout=120_000)
+
+    def picture(self, name, id=None):
+        if id:
+            self.cell(id).scroll_into_view_if_needed()
+        self.page.screenshot(path=self.folder / f"{name}.png")
+
+
+def figures(notebook):
+    for id in ["16-load-and-visualize", "19-network", "40-gradient-descent", "44-train"]:
+        image = notebook.cell(id).locator(".jp-OutputArea img").first
+        image.scroll_into_view_if_needed()
+        assert image.evaluate("i => i.complete && i.naturalWidth > 300"), id
+        notebook.picture(f"figure-{id}")
+
+
+def lesson(notebook, sources):
+    page = notebook.page
+    page.goto(f"{URL}/lab?token={TOKEN}")
+    page.locator(".jp-DirListing-item", has_text=NOTEBOOK).dblclick(timeout=60_000)
+    expect(page.locator(".jp-Notebook .jp-Cell")).to_have_count(len(notebook.ids), timeout=60_000)
+    notebook.idle()
+
+    step("run all, untouched")
+    notebook.menu("Run", "Run All Cells")
+    notebook.says("44-train", "iteration 50/50")
+    notebook.idle()
+    figures(notebook)
+    notebook.says("27-check-2-2", "not yet: Exercise 2.2")
+    notebook.says("43-check-3-2", "not yet: Exercise 3.2")
+    notebook.picture("untouched", "27-check-2-2")
+
+    step("the right answer in the exercise cell")
+    notebook.write("27-exercise-2-2", sources["29-solution-2-2"])
+    notebook.run("27-exercise-2-2")
+    notebook.run("27-check-2-2")
+    notebook.says("27-check-2-2", "ok: exercise 2.2")
+    notebook.picture("answered", "27-check-2-2")
+
+    step("a folded solution")
+    solution = notebook.cell("29-solution-2-2")
+    expect(solution.locator(".cm-content")).not_to_be_visible()
+    solution.locator(".jp-Placeholder").first.click()
+    expect(solution.locator(".cm-content")).to_contain_text("relu")
+    notebook.picture("unfolded", "29-solution-2-2")
+
+    step("completion and documentation")
+    notebook.write("18-split", sources["18-split"] + "\nresp_train.")
+    page.keyboard.press("Tab")
+    expect(page.locator(".jp-Completer-item", has_text="dims").first).to_be_visible(timeout=30_000)
+    notebook.picture("completion")
+    page.keyboard.press("Escape")
+    notebook.write("18-split", sources["18-split"] + "\nresp_train")
+    page.keyboard.press("Shift+Tab")
+    expect(page.locator(".jp-Tooltip")).to_contain_text("Tensor", timeout=30_000)
+    notebook.picture("documentation")
+    page.keyboard.press("Escape")
+    notebook.write("18-split", sources["18-split"])
+
+    step("interrupt a long training")
+    notebook.write("44-train", sources["44-train"].replace("50, 1e-4", "1_000_000, 1e-9"))
+    notebook.cell("44-train").locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    time.sleep(5)
+    notebook.menu("Kernel", "Interrupt Kernel")
+    notebook.idle()
+    notebook.picture("interrupted", "44-train")
+    notebook.write("44-train", sources["44-train"])
+
+    step("go on: restart and run all")
+    notebook.menu("Kernel", "Restart Kernel and Run All Cells")
+    notebook.accept()
+    time.sleep(2)
+    notebook.says("44-train", "iteration 50/50")
+    notebook.idle()
+    notebook.says("27-check-2-2", "ok: exercise 2.2")
+    figures(notebook)
+
+
+def step(what):
+    print(what, flush=True)
+
+
+def test_the_tutorial_in_jupyterlab(tmp_path):
+    if not CHROMIUM:
+        assert "BROWSER_TEST" not in os.environ, "there is no Chromium"
+        pytest.skip("there is no Chromium")
+    cells = read()
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": {"name": "rust", "display_name": "Rust"}})
+    nbformat.write(notebook, tmp_path / NOTEBOOK)
+    lab = start_lab(tmp_path)
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+            page = browser.new_page(viewport={"width": 1280, "height": 900}, device_scale_factor=2)
+            notebook = Notebook(page, tmp_path)
+            try:
+                lesson(notebook, {id: cell.source for id, cell in by_id(cells).items()})
+            except BaseException:
+                notebook.picture("failed")
+                print("JupyterLab:", *(tmp_path / "lab.log").read_text().splitlines()[-40:], sep="\n")
+                raise
+            browser.close()
+    finally:
+        lab.terminate()
+        lab.wait(timeout=30)

@@ -1,0 +1,201 @@
+"""The kernel itself: right gradients, types, short errors; separate from others and offline."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, START, Session, problem, run, stream
+from nbformat.v4 import new_code_cell
+
+HOME = Path(os.environ["DECODING_HOME"])
+PREPARED = Path(os.environ["JUPYTER_PATH"]).parent
+
+
+def expected_to_fail(source):
+    return new_code_cell(source, metadata={"tags": ["raises-exception"]})
+
+
+def test_variables_of_different_cells_get_gradients_of_their_own(session):
+    """Were candle linked into every cell anew, both would be 18."""
+    run(session, "let a = Var::new(&[1f32], &Device::Cpu)?;")
+    run(session, "let b = Var::new(&[2f32], &Device::Cpu)?;")
+    run(session, "let loss = ((a.as_tensor() * 3.0)? + (b.as_tensor() * 5.0)?)?;")
+    run(session, "let gradients = loss.backward()?;")
+    for variable, expected in [("a", "[3.0]"), ("b", "[5.0]")]:
+        source = f'println!("{{:?}}", gradients.get(&{variable}).unwrap().to_vec1::<f32>()?);'
+        assert run(session, source).strip() == expected
+
+
+def test_candle_computes_without_overflow_checks(session):
+    run(session, "let sum = (Tensor::new(&[255u8], &Device::Cpu)? + Tensor::new(&[1u8], &Device::Cpu)?)?;")
+    assert run(session, 'println!("{:?}", sum.to_vec1::<u8>()?);') == "[0]\n"
+
+
+@pytest.mark.parametrize("source", [
+    'todo!("Exercise 0: say what to do");',
+    'load_data("no/such/file.npz", 1)?;',
+    "Tensor::zeros((2, 3), DType::F32, &Device::Cpu)?.reshape(7)?;",
+    "Tensor::zeros((2, 3), DType::F32, &Device::Cpu)?.reshape(7).unwrap();",
+    'println!("{}", vec![0, 90][2 * std::env::args().count()]);',
+])
+def test_errors_in_cells_are_short(session, source):
+    cell = session.run(expected_to_fail(source))
+    assert problem(cell) is None
+    text = stream(cell, "stderr") + "".join(o.get("evalue", "") for o in cell.outputs)
+    assert 0 < len(text.strip().splitlines()) <= 2, text
+
+
+def test_a_cell_that_does_not_do_what_its_tag_says_is_noticed(session):
+    assert problem(session.run(expected_to_fail('println!("nothing is wrong here");')))
+    for source in ["assert_eq!(1 + 1, 3);", '"one".parse::<usize>()?;', 'let n: usize = "a word";']:
+        assert problem(session.run(source)), source
+
+
+def test_a_dead_process_is_noticed():
+    with Session() as session:
+        assert problem(session.run("std::process::abort();"))
+
+
+def test_types_of_variables_are_found(session):
+    """rust-analyzer sees a part of the sources only; it has to be the right one."""
+    for source in (Path(__file__).parent / "types.rs").read_text().split("\n// cell\n"):
+        printed = run(session, source)
+    assert printed == (
+        "3 1 two Mutex { data: Some(1.5), poisoned: false, .. } x 0..10\n4 [4, 1] 4 4 true\n"
+        "true true 0\n3 3 3 true\nSome([4, 1])\n"
+    )
+
+
+def files(folder):
+    return {file: (file.stat().st_size, file.stat().st_mtime) for file in folder.rglob("*") if file.is_file()}
+
+
+def kernels():
+    return set((HOME / "kernels").iterdir())
+
+
+def test_kernels_compile_the_versions_of_the_workspaces_lock_file():
+    def locked(file):
+        packages = file.read_text().split("[[package]]")[1:]
+        return {tuple(line.split('"')[1] for line in p.splitlines()[1:3]) for p in packages}
+
+    in_kernel = locked(PREPARED / "build/Cargo.lock")
+    assert len(in_kernel) > 50
+    assert {p for p in in_kernel - locked(ROOT / "Cargo.lock") if p[0] != "ctx"} == set()
+
+
+def test_ten_kernels_at_once_keep_to_themselves_and_leave_nothing(tmp_path):
+    before, prepared = kernels(), files(PREPARED)
+
+    def start(number):
+        session = Session(tmp_path)
+        run(session, f"let mine = vec![{number}; 3];")
+        return session
+
+    with ThreadPoolExecutor(10) as pool:
+        sessions = list(pool.map(start, range(10)))
+    assert len(kernels() - before) == 10
+    for number, session in enumerate(sessions):
+        assert run(session, 'println!("{mine:?}");') == f"[{number}, {number}, {number}]\n"
+
+    # The last is killed with all its processes. The others end as kernels do.
+    killed = sessions.pop()
+    killed.client.km.shutdown_kernel(now=True)
+    for session in sessions:
+        session.end()
+    (left,) = kernels() - before
+    os.utime(left, (0, 0))  # since a minute
+    Session(tmp_path).end()
+    assert kernels() == before
+    assert files(PREPARED) == prepared
+
+
+HOSTILE = {
+    "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER": "gcc", "CARGO_ENCODED_RUSTFLAGS": "-Cdebuginfo=1",
+    "CARGO_PROFILE_DEV_OPT_LEVEL": "0", "CARGO_INCREMENTAL": "1", "RUSTC_WRAPPER": "/none",
+    "RUSTFLAGS": "--cfg x", "CC": "/none", "CARGO_HOME": "/none", "PIP_USER": "1",
+}
+
+
+def test_what_is_prepared_holds_in_any_environment(monkeypatch, tmp_path):
+    """A crate that was compiled anew would be a file of the kernel's own, and take minutes."""
+    for name, value in HOSTILE.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "evcxr.toml").write_text("[evcxr]\nprelude = 'std::process::abort();'\n")
+    before, prepared = kernels(), files(PREPARED)
+    with Session(tmp_path) as session:
+        run(session, START)
+        run(session, "let unknown: Vec<f32> = Default::default();")
+        (own,) = kernels() - before
+        crates = [file for file in own.rglob("*.rlib") if "ctx" not in file.name]
+        assert len(crates) > 50
+        assert [file.name for file in crates if file.stat().st_nlink == 1 and not file.is_symlink()] == []
+    assert files(PREPARED) == prepared
+
+
+def test_an_edit_of_helpers_reaches_a_new_kernel_and_no_other_crate_is_compiled():
+    source, before, prepared = ROOT / "helpers/src/lib.rs", kernels(), files(PREPARED)
+    written = source.stat()
+    os.utime(source)  # as an editor that saves
+    try:
+        with Session() as session:
+            run(session, START)
+            (own,) = kernels() - before
+            compiled = [f.name for f in own.rglob("*.rlib") if f.stat().st_nlink == 1 and "ctx" not in f.name]
+    finally:
+        os.utime(source, ns=(written.st_atime_ns, written.st_mtime_ns))
+    assert compiled and all(name.startswith("libhelpers") for name in compiled)
+    assert files(PREPARED) == prepared
+
+
+def test_a_kernel_ends_when_jupyter_is_killed(tmp_path):
+    """Jupyter is a process of its own here, which starts a kernel and is killed."""
+    program = (
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from session import Session\n"
+        "print(Session().client.km.provisioner.process.pid, flush=True); time.sleep(600)"
+    )
+    before = kernels()
+    jupyter = subprocess.Popen(
+        [sys.executable, "-c", program, ROOT / "xtask/python"], stdout=subprocess.PIPE, text=True
+    )
+    pid = int(jupyter.stdout.readline())
+    jupyter.kill()
+    jupyter.wait()
+    for _ in range(50):
+        if not Path(f"/proc/{pid}").exists() and kernels() == before:
+            return
+        time.sleep(0.1)
+    pytest.fail("the kernel or its directory is still there")
+
+
+def test_a_kernel_runs_without_a_network():
+    """In a network namespace of its own, with nothing but the machine itself."""
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-n", "true"]).returncode:
+        pytest.skip("not allowed to cut the network")
+    program = (
+        "import fcntl, socket, struct, sys; sys.path[:0] = sys.argv[1:]\n"
+        "fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sH', b'lo', 1))  # loopback up\n"
+        "from conftest import START, Session, run\n"
+        "with Session() as session: run(session, START)"
+    )
+    folders = [Path(__file__).parent, ROOT / "xtask/python"]
+    subprocess.run(["unshare", "-n", sys.executable, "-c", program, *folders], check=True)
+
+
+def test_a_kernel_outlives_a_client_that_asks_and_leaves(tmp_path):
+    """JupyterLab does that after a restart: it leaves at the first answer."""
+    session = Session(tmp_path)
+    manager = session.client.km
+    for _ in range(3):
+        control = manager.connect_control()
+        for _ in range(20):
+            manager.session.send(control, "kernel_info_request")
+        time.sleep(0.1)
+        control.close(linger=0)
+    assert run(session, 'println!("{}", 1 + 1);') == "2\n"
+    session.end()

@@ -1,0 +1,40 @@
+//! Running other programs and reporting what is being done.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::root;
+
+/// Runs a command to its end. A failure is an error.
+pub fn run(command: &mut Command) -> Result<()> {
+    let program = Path::new(command.get_program()).to_path_buf();
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    if !status.success() {
+        let name = program.file_name().unwrap_or_default();
+        bail!("{} failed ({status}): see above", name.display());
+    }
+    Ok(())
+}
+
+/// The first line that a program prints, or `None` if it cannot be run or fails.
+pub fn first_line(program: impl AsRef<Path>, args: &[&str]) -> Option<String> {
+    let mut command = Command::new(program.as_ref());
+    let output = command.args(args).current_dir(root()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().next()?.trim().to_owned();
+    output.status.success().then_some(line)
+}
+
+/// Announces a step of the set-up, does it, and says how long it took.
+pub fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    println!("{what} ...");
+    let start = Instant::now();
+    let result = work().with_context(|| format!("could not finish: {what}"))?;
+    println!("{what}: done in {:.0} s", start.elapsed().as_secs_f64());
+    Ok(result)
+}

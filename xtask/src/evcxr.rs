@@ -1,0 +1,147 @@
+//! evcxr, the kernel's program: its published sources with the patches of `xtask/evcxr`, compiled.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{run, step};
+use crate::root;
+use crate::store::Part;
+use crate::toolchain::{self, cargo};
+
+pub const VERSION: &str = "0.22.0";
+
+/// The folder of the patches.
+fn patch_folder() -> PathBuf {
+    root().join("xtask/evcxr")
+}
+
+/// The patches, with their names, in the order in which they are applied.
+fn patches() -> Result<Vec<(String, String)>> {
+    let mut patches = Vec::new();
+    for file in fs::read_dir(patch_folder())? {
+        let name = file?.file_name().display().to_string();
+        if name.ends_with(".patch") {
+            let text = fs::read_to_string(patch_folder().join(&name))?;
+            patches.push((name, text));
+        }
+    }
+    patches.sort();
+    Ok(patches)
+}
+
+/// Depends on evcxr's version, the patches, the build's options, and the compiler.
+fn part() -> Result<Part> {
+    let patches: String = patches()?.into_iter().map(|(_, text)| text).collect();
+    let workspace = fs::read_to_string(patch_folder().join("workspace.toml"))?;
+    Part::new(
+        "evcxr",
+        &[VERSION, &patches, &workspace, &toolchain::identity()?],
+    )
+}
+
+fn program(part: &Part) -> PathBuf {
+    part.folder.join("evcxr_jupyter")
+}
+
+/// A name for this version with these patches.
+pub fn name() -> Result<String> {
+    Ok(part()?.folder.display().to_string())
+}
+
+/// The program, if it is there.
+pub fn installed() -> Result<Option<PathBuf>> {
+    let part = part()?;
+    Ok(part.is_complete().then(|| program(&part)))
+}
+
+/// Compiles the program if it is not there. The caller holds the set-up's lock.
+pub fn install() -> Result<PathBuf> {
+    let part = part()?;
+    if !part.is_complete() {
+        let what = "step 2 of 3: compiling the Rust kernel (about 4 minutes on two cores)";
+        step(what, || {
+            part.start()?;
+            let workspace = part.folder.join("source");
+            patched_source(&workspace)?;
+            let mut build = cargo();
+            toolchain::clear_build_variables(&mut build);
+            build.args([
+                "build",
+                "--release",
+                "--package",
+                "evcxr_jupyter",
+                "--target-dir",
+                "target",
+            ]);
+            run(build.current_dir(&workspace))?;
+            fs::rename(
+                workspace.join("target/release/evcxr_jupyter"),
+                program(&part),
+            )?;
+            fs::remove_dir_all(workspace)?;
+            part.finish()
+        })?;
+    }
+    Ok(program(&part))
+}
+
+/// Makes a workspace of the published sources, patched.
+fn patched_source(workspace: &Path) -> Result<()> {
+    fs::create_dir_all(workspace)?;
+    for name in ["evcxr", "evcxr_jupyter"] {
+        let mut copy = Command::new("cp");
+        run(copy
+            .arg("-R")
+            .arg(published_source(name)?)
+            .arg(workspace.join(name)))?;
+    }
+    for (name, text) in patches()? {
+        apply(workspace, &text)
+            .with_context(|| format!("{name} does not fit evcxr {VERSION}: renew the patch"))?;
+    }
+    fs::copy(
+        patch_folder().join("workspace.toml"),
+        workspace.join("Cargo.toml"),
+    )?;
+    fs::rename(
+        workspace.join("evcxr_jupyter/Cargo.lock"),
+        workspace.join("Cargo.lock"),
+    )?;
+    Ok(())
+}
+
+/// Where cargo unpacks the sources of a package.
+fn published_source(name: &str) -> Result<PathBuf> {
+    let mut info = cargo();
+    info.args(["info", "--quiet", &format!("{name}@{VERSION}")]);
+    run(info.stdout(std::process::Stdio::null()))?;
+    let sources = toolchain::cargo_home()?.join("registry/src");
+    let registries = fs::read_dir(&sources)
+        .with_context(|| format!("cargo keeps no sources in {}", sources.display()))?;
+    let mut folders = registries.flatten().map(|registry| registry.path());
+    folders
+        .find_map(|folder| Some(folder.join(format!("{name}-{VERSION}"))).filter(|f| f.is_dir()))
+        .with_context(|| format!("cargo has no sources of {name} in {}", sources.display()))
+}
+
+/// Applies a unified diff, which may change several files and create some.
+fn apply(workspace: &Path, patch: &str) -> Result<()> {
+    let options = diffy::patch_set::ParseOptions::unidiff();
+    for file in diffy::patch_set::PatchSet::parse(patch, options) {
+        let file = file?;
+        let operation = file.operation().strip_prefix(1);
+        use diffy::patch_set::FileOperation::{Create, Modify};
+        let (original, path) = match &operation {
+            Create(path) => (String::new(), path),
+            Modify { modified, .. } => (fs::read_to_string(workspace.join(&**modified))?, modified),
+            other => bail!("expected files to be changed or created, got {other:?}"),
+        };
+        let patch = file.patch().as_text().context("expected a text")?;
+        let patched = diffy::apply(&original, patch).with_context(|| path.to_string())?;
+        fs::write(workspace.join(&**path), patched)?;
+    }
+    Ok(())
+}

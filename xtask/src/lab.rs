@@ -1,0 +1,46 @@
+//! JupyterLab: opening it, and finding the one that is open.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::command::run;
+use crate::root;
+use crate::setup::{Installation, setup};
+
+/// Opens the notebooks in JupyterLab, or says where they are open already.
+pub fn open(options: &[OsString]) -> Result<()> {
+    let Installation { python, prepared } = setup()?;
+    if let Some(url) = running(&python) {
+        println!("JupyterLab is running already: open {url}");
+        return Ok(());
+    }
+    let notebooks = root().join("notebooks");
+    let mut jupyter = Command::new(python.with_file_name("jupyter-lab"));
+    jupyter.arg(format!("--ServerApp.root_dir={}", notebooks.display()));
+    jupyter.arg("--ServerApp.ip=127.0.0.1").args(options);
+    if rustix::process::getuid().is_root() {
+        jupyter.arg("--allow-root"); // JupyterLab refuses otherwise; it listens on localhost only
+    }
+    println!("opening JupyterLab; Ctrl-C here ends it");
+    run(prepared.for_jupyter(&mut jupyter))
+}
+
+/// The address of the JupyterLab that has the notebooks open, if there is one.
+pub fn running(python: &Path) -> Option<String> {
+    let mut list = Command::new(python.with_file_name("jupyter-server"));
+    let output = list.args(["list", "--jsonlist"]).output().ok()?;
+    let servers: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).ok()?;
+    let notebooks = root().join("notebooks").canonicalize().ok()?;
+    let is_ours = |server: &&serde_json::Value| {
+        let folder = server["root_dir"]
+            .as_str()
+            .map(|dir| Path::new(dir).canonicalize());
+        folder.is_some_and(|folder| folder.is_ok_and(|folder| folder == notebooks))
+    };
+    let server = servers.iter().find(is_ours)?;
+    let (url, token) = (server["url"].as_str()?, server["token"].as_str()?);
+    Some(format!("{url}lab?token={token}"))
+}

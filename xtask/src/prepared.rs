@@ -1,0 +1,280 @@
+//! What kernels start from: the vendored crates, and a build directory that holds the compiled
+//! `helpers`.
+//!
+//! evcxr compiles each cell in a build directory. In an empty one the first cell of a notebook
+//! compiles candle, for minutes. Here that is done once. The crates come from a vendored folder
+//! that has the versions of `Cargo.lock` and no others, so that neither a newer version nor a
+//! missing network makes a difference.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::command::{run, step};
+use crate::store::{self, Part};
+use crate::toolchain::{self, cargo};
+use crate::{analyzer, evcxr, kernel, python, root};
+
+/// What cells are compiled with, whatever evcxr writes: its own profile has debug assertions and
+/// overflow checks on in all crates, which candle pays for in every loop. In cells they stay on.
+/// `ctx` is what evcxr calls a cell; at level 1 most compile in 0.85 of the time of level 2.
+const PROFILE: &str = "\
+[profile.dev.package.ctx]
+opt-level = 1
+
+[profile.dev.package.\"*\"]
+opt-level = 3
+debug-assertions = false
+overflow-checks = false
+";
+
+/// The set-up of this clone's kernels.
+pub struct Prepared {
+    part: Part,
+    crates: Part,
+    /// What the compiled crates depend on, `helpers` apart.
+    dependencies: String,
+}
+
+impl Prepared {
+    pub fn new() -> Result<Self> {
+        let read = |path: &str| fs::read_to_string(root().join(path)).context(path.to_owned());
+        let manifests = [
+            read("Cargo.lock")?,
+            read("Cargo.toml")?,
+            read("helpers/Cargo.toml")?,
+        ];
+        let crates = Part::new("crates", &[&manifests.concat(), &added()?])?;
+        let dependencies = [
+            crates.folder.display().to_string(),
+            evcxr::name()?,
+            toolchain::identity()?,
+            PROFILE.to_owned(),
+        ]
+        .join("\n");
+        let part = Part::new("kernel", &[&dependencies, &prelude()])?;
+        Ok(Self {
+            part,
+            crates,
+            dependencies,
+        })
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.part.folder
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.part.is_complete() && self.crates.is_complete()
+    }
+
+    /// When `helpers` was compiled, and whether it has been edited since.
+    pub fn compiled(&self) -> Result<(SystemTime, bool)> {
+        let compiled = self.part.finished()?;
+        Ok((compiled, newest(&root().join("helpers/src"))? > compiled))
+    }
+
+    /// Compiles `helpers` as the first cell of a notebook would, unless that is done. The caller
+    /// holds the set-up's lock.
+    pub fn make(&self, python: &Path, evcxr: &Path) -> Result<()> {
+        if !self.is_complete() {
+            let what =
+                "step 3 of 3: compiling what the first cell needs (about 3 minutes on two cores)";
+            step(what, || {
+                vendor(&self.crates, &added()?)?;
+                self.part.start()?;
+                self.write_settings(evcxr)?;
+                self.compile(python)
+            })
+        } else if self.compiled()?.1 {
+            step("compiling helpers, which has changed", || {
+                self.compile(python)
+            })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes all but the build directory: what evcxr, cargo, rust-analyzer and Jupyter read.
+    fn write_settings(&self, evcxr: &Path) -> Result<()> {
+        let folder = self.folder();
+        fs::write(folder.join("dependencies"), &self.dependencies)?;
+        fs::write(folder.join("evcxr.toml"), prelude())?;
+        fs::create_dir(folder.join(".cargo"))?;
+        fs::write(folder.join(".cargo/config.toml"), self.cargo_config())?;
+        let launcher = folder.join("xtask"); // a copy: cargo replaces and deletes its own
+        fs::copy(std::env::current_exe()?, &launcher)?;
+        analyzer::write(&folder.join("analyzer"), &self.vendored(), &launcher)?;
+        let spec = json!({
+            "argv": [launcher, "kernel", "{connection_file}"],
+            "display_name": "Rust",
+            "language": "rust",
+            "interrupt_mode": "message",
+            "env": {"EVCXR_PROGRAM": evcxr, "RUST_SYSROOT": toolchain::sysroot()?},
+        });
+        let kernels = self.jupyter_path().join("kernels/rust");
+        fs::create_dir_all(&kernels)?;
+        Ok(fs::write(
+            kernels.join("kernel.json"),
+            serde_json::to_string_pretty(&spec)?,
+        )?)
+    }
+
+    fn vendored(&self) -> PathBuf {
+        self.crates.folder.join("vendor")
+    }
+
+    fn cargo_config(&self) -> String {
+        format!(
+            "{PROFILE}\n[source.crates-io]\nreplace-with = \"vendored\"\n\n\
+             [source.vendored]\ndirectory = {:?}\n",
+            self.vendored()
+        )
+    }
+
+    /// The folder in which Jupyter finds the kernel, to be named by `JUPYTER_PATH`.
+    pub fn jupyter_path(&self) -> PathBuf {
+        self.folder().join("jupyter")
+    }
+
+    /// Runs a kernel up to its first variable in a new build directory, which then replaces the old
+    /// one. Of the old one, and of other clones', what is not out of date is taken over.
+    fn compile(&self, python: &Path) -> Result<()> {
+        let start = SystemTime::now();
+        let [new, build, old] = ["new", "build", "old"].map(|name| self.folder().join(name));
+        store::remove(&new)?;
+        fs::create_dir_all(&new)?;
+        if let Some(seed) = self.seed()? {
+            kernel::link_tree(&seed.join("target"), &new.join("target"))?;
+        }
+        let mut runner = Command::new(python);
+        runner
+            .arg(root().join("xtask/python/run_notebook.py"))
+            .arg("--prepare");
+        runner
+            .arg(root().join("notebooks"))
+            .env(kernel::PREPARE, &new);
+        run(self.for_jupyter(&mut runner))?;
+        kernel::protect(&new)?;
+
+        let lock = File::create(self.folder().join("lock"))?;
+        lock.lock().ok(); // no kernel is starting; a file system without locks has to do without
+        store::remove(&old)?;
+        if build.exists() {
+            fs::rename(&build, &old)?;
+        }
+        fs::rename(&new, &build)?;
+        self.part.finish_as_of(start)?; // what was edited meanwhile is newer
+        store::remove(&old)
+    }
+
+    /// A build directory whose crates were compiled from the same sources in the same way.
+    fn seed(&self) -> Result<Option<PathBuf>> {
+        let mut folders = vec![self.folder().to_path_buf()];
+        for other in fs::read_dir(store::home()?)? {
+            folders.push(other?.path());
+        }
+        let same = |folder: &PathBuf| {
+            fs::read_to_string(folder.join("dependencies")).is_ok_and(|d| d == self.dependencies)
+        };
+        let builds = folders
+            .into_iter()
+            .filter(same)
+            .map(|folder| folder.join("build"));
+        Ok(builds.into_iter().find(|build| build.exists()))
+    }
+
+    /// Lets a program of Jupyter's find the kernel, before any other of the same name.
+    pub fn for_jupyter<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        python::clean(command).env("JUPYTER_PATH", self.jupyter_path())
+    }
+}
+
+/// What evcxr does before it answers, so that it is done while the learner reads: it loads
+/// `helpers` and works out the type of a variable. `drop` leaves none behind.
+fn prelude() -> String {
+    format!(
+        "[evcxr]\nprelude = '''\n:linker system\n:dep helpers = {{ path = {:?} }}\n\
+         let warm_up = helpers::Linear::new(&mut helpers::TorchRng::manual_seed(1), 1, 1)?;\n\
+         drop(warm_up);\n'''\n",
+        root().join("helpers")
+    )
+}
+
+/// Further crates that notebooks may name, as lines of a `[dependencies]` table.
+fn added() -> Result<String> {
+    let list = store::home()?.join("crates.toml");
+    if list.exists() {
+        Ok(fs::read_to_string(list)?)
+    } else {
+        Ok(String::new())
+    }
+}
+
+/// Lets notebooks name a further crate, given as `NAME` or `NAME@VERSION`: the kernel, which uses no
+/// network, finds it among the vendored ones. The caller sets up anew afterwards.
+pub fn add(name: &str) -> Result<()> {
+    let (name, version) = name.split_once('@').unwrap_or((name, "*"));
+    let line = format!("{name} = {version:?}");
+    let before = added()?;
+    let others = before
+        .lines()
+        .filter(|other| !other.starts_with(&format!("{name} =")));
+    let after: String = others
+        .chain([&*line])
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let trial = tempfile::tempdir_in(store::home()?)?;
+    vendor(
+        &Part {
+            folder: trial.path().join("crates"),
+        },
+        &after,
+    )?; // fails if there is no such crate
+    fs::write(store::home()?.join("crates.toml"), after)?;
+    println!("after the kernel's next restart a notebook's first cell may say  :dep {line}");
+    Ok(())
+}
+
+/// Copies the sources of the crates behind `helpers`, in the versions of the workspace's
+/// `Cargo.lock`, and of further crates to a folder.
+fn vendor(part: &Part, further: &str) -> Result<()> {
+    if part.is_complete() {
+        return Ok(());
+    }
+    part.start()?;
+    fs::create_dir(part.folder.join("src"))?;
+    fs::write(part.folder.join("src/lib.rs"), "")?;
+    let manifest = format!(
+        "[package]\nname = \"ctx\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
+         helpers = {{ path = {:?} }}\n{further}",
+        root().join("helpers")
+    );
+    fs::write(part.folder.join("Cargo.toml"), manifest)?;
+    fs::copy(root().join("Cargo.lock"), part.folder.join("Cargo.lock"))?;
+    let mut vendor = cargo();
+    vendor
+        .args(["vendor", "--quiet", "--respect-source-config"])
+        .current_dir(&part.folder);
+    run(vendor.stdout(Stdio::null()))?;
+    part.finish()
+}
+
+/// When a file below a folder was last written.
+fn newest(folder: &Path) -> Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let time = if entry.file_type()?.is_dir() {
+            self::newest(&entry.path())?
+        } else {
+            entry.metadata()?.modified()?
+        };
+        newest = newest.max(time);
+    }
+    Ok(newest)
+}

@@ -1,0 +1,116 @@
+//! The folder in which everything that is set up lives: the user's data directory, or the folder
+//! that `DECODING_HOME` names.
+//!
+//! Each part has a folder whose name ends in a hash of all that the part depends on. So two clones
+//! share what is equal for both, and a change makes a new folder beside the old one. A part is
+//! complete when it has its mark; a part that was interrupted has none and is made again.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+
+const MARK: &str = "complete";
+
+/// The folder of everything that is set up.
+pub fn home() -> Result<PathBuf> {
+    if let Some(home) = std::env::var_os("DECODING_HOME").filter(|home| !home.is_empty()) {
+        return std::path::absolute(home).context("DECODING_HOME is no path");
+    }
+    let data =
+        dirs::data_dir().context("HOME is not set: set it, or DECODING_HOME, to a folder")?;
+    Ok(data.join("decoding-in-rust"))
+}
+
+/// One part of what is set up.
+pub struct Part {
+    pub folder: PathBuf,
+}
+
+impl Part {
+    /// The part that depends on these texts, whether it is complete or not.
+    pub fn new(name: &str, depends_on: &[&str]) -> Result<Self> {
+        Ok(Self {
+            folder: home()?.join(format!("{name}-{}", hash(depends_on))),
+        })
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.folder.join(MARK).exists()
+    }
+
+    /// Empties the folder of a part that is not complete.
+    pub fn start(&self) -> Result<()> {
+        remove(&self.folder)?;
+        fs::create_dir_all(&self.folder).with_context(|| cannot_write(&self.folder))
+    }
+
+    pub fn finish(&self) -> Result<()> {
+        self.finish_as_of(SystemTime::now())
+    }
+
+    /// Marks the part as complete since an earlier moment.
+    pub fn finish_as_of(&self, time: SystemTime) -> Result<()> {
+        let mark = File::create(self.folder.join(MARK));
+        mark.and_then(|mark| mark.set_modified(time))
+            .with_context(|| cannot_write(&self.folder))
+    }
+
+    pub fn finished(&self) -> Result<SystemTime> {
+        Ok(fs::metadata(self.folder.join(MARK))?.modified()?)
+    }
+}
+
+pub fn hash(texts: &[&str]) -> String {
+    let mut hasher = DefaultHasher::new();
+    texts.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+pub fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(err) if folder.exists() => bail!("cannot delete {} ({err})", folder.display()),
+        _ => Ok(()),
+    }
+}
+
+pub fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}: make it writable", path.display())
+}
+
+/// Waits until no other set-up is running. The lock ends with this process.
+pub fn lock() -> Result<File> {
+    let file = home()?.join("lock");
+    let open = || {
+        fs::create_dir_all(home()?)
+            .and_then(|()| File::create(&file))
+            .map_err(anyhow::Error::from)
+    };
+    let lock = open().with_context(|| cannot_write(&file))?;
+    if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
+        println!("waiting for another set-up to finish ...");
+        lock.lock()?;
+    }
+    Ok(lock) // a file system without locks has no two set-ups at once, or bad luck
+}
+
+/// Tried out: permissions alone do not tell, least of all to root.
+pub fn is_writable(folder: &Path) -> bool {
+    let Some(folder) = nearest_existing(folder) else {
+        return false;
+    };
+    tempfile::tempdir_in(folder).is_ok()
+}
+
+/// Free space on the disk of a folder, in 10^9 bytes.
+pub fn free_gb(folder: &Path) -> Option<f64> {
+    let space = rustix::fs::statvfs(nearest_existing(folder)?).ok()?;
+    Some(space.f_bavail as f64 * space.f_frsize as f64 / 1e9)
+}
+
+/// The folder itself or, if it does not exist yet, the one that it will be made in.
+fn nearest_existing(folder: &Path) -> Option<&Path> {
+    folder.ancestors().find(|folder| folder.exists())
+}

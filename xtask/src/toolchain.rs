@@ -1,0 +1,148 @@
+//! Rust itself: the one version that every part uses, and its environment variables.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{first_line, run};
+use crate::root;
+
+/// The version in `rust-toolchain.toml`, which rustup follows.
+pub fn version() -> &'static str {
+    let toolchain = include_str!("../../rust-toolchain.toml");
+    let rest = toolchain.split_once("channel = \"").map(|(_, rest)| rest);
+    rest.and_then(|rest| rest.split_once('"'))
+        .map(|(version, _)| version)
+        .expect("rust-toolchain.toml names a channel")
+}
+
+/// What is wrong with the Rust that is there, with what to do about it.
+pub fn problem() -> Option<String> {
+    let Some(got) = first_line("rustc", &["--version"]) else {
+        return Some("there is no rustc: install Rust from https://rustup.rs".into());
+    };
+    if numbers(&got) < numbers(version()) {
+        return Some(format!(
+            "Rust is too old: expected {}, got {got}: run `rustup toolchain install {0}`, or \
+             install a newer Rust",
+            version()
+        ));
+    }
+    None
+}
+
+/// Says so where a newer Rust is used than the one that is tested.
+pub fn warn_if_untested() {
+    let got = first_line("rustc", &["--version"]).unwrap_or_default();
+    if numbers(&got) > numbers(version()) {
+        println!("note: tested with Rust {}, not with {got}", version());
+    }
+}
+
+/// The numbers in a text, such as 1, 95, 0 of a version.
+pub fn numbers(version: &str) -> Vec<u32> {
+    let parts = version.split(|c: char| !c.is_ascii_digit());
+    parts.filter_map(|part| part.parse().ok()).take(3).collect()
+}
+
+/// The cargo that runs this program, or else the one on the path.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// What the compiled crates depend on: version, commit and host of rustc.
+pub fn identity() -> Result<String> {
+    let rustc = Command::new("rustc")
+        .arg("-vV")
+        .current_dir(root())
+        .output();
+    let rustc = rustc.context("there is no rustc: install Rust from https://rustup.rs")?;
+    Ok(String::from_utf8_lossy(&rustc.stdout).into_owned())
+}
+
+/// The folder of the toolchain.
+pub fn sysroot() -> Result<PathBuf> {
+    let sysroot = first_line("rustc", &["--print", "sysroot"]);
+    Ok(sysroot.context("rustc does not print its sysroot")?.into())
+}
+
+/// The sources of the standard library, from which the kernel knows the types of variables.
+pub fn std_source() -> Result<PathBuf> {
+    let library = sysroot()?.join("lib/rustlib/src/rust/library");
+    if !library.join("core/src/lib.rs").exists() {
+        bail!(
+            "the sources of Rust's standard library are missing: run `rustup component add \
+             rust-src`, or install your system's package rust-src"
+        );
+    }
+    Ok(library)
+}
+
+/// Adds what `rust-toolchain.toml` asks for where rustup does not do that by itself.
+pub fn add_std_source() -> Result<()> {
+    if std_source().is_err() && first_line("rustup", &["--version"]).is_some() {
+        let mut rustup = Command::new("rustup");
+        run(rustup
+            .args(["component", "add", "rust-src"])
+            .current_dir(root()))?;
+    }
+    std_source().map(drop)
+}
+
+/// Removes the variables that change what cargo and rustc build, so that kernels find the crates
+/// up to date that were compiled for them, whatever the user's environment says.
+pub fn clear_build_variables(command: &mut Command) {
+    const C_COMPILERS: [&str; 7] = [
+        "CC", "CXX", "AR", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS",
+    ];
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let is_cargos = text.starts_with("CARGO") || text.starts_with("__CARGO");
+        let is_rustcs = text.starts_with("RUST") && !text.starts_with("RUSTUP");
+        if is_cargos || is_rustcs || C_COMPILERS.contains(&&*text) {
+            command.env_remove(&name);
+        }
+    }
+    command.env("RUSTUP_TOOLCHAIN", version());
+}
+
+/// Lets a program use the toolchain in `sysroot`, also where the path does not lead to it, and its
+/// libraries. Of the user's folders of libraries those in the workspace are left out: the
+/// `libhelpers` there is not the one that cells are compiled against.
+pub fn set_paths(command: &mut Command, sysroot: &Path) {
+    let libraries = if cfg!(target_os = "macos") {
+        "DYLD_FALLBACK_LIBRARY_PATH"
+    } else {
+        "LD_LIBRARY_PATH"
+    };
+    for (variable, first) in [(libraries, "lib"), ("PATH", "bin")] {
+        let users = std::env::var_os(variable).unwrap_or_default();
+        let users = std::env::split_paths(&users)
+            .filter(|folder| folder.is_absolute() && !folder.starts_with(root().join("target")));
+        let first = sysroot.join(first);
+        let all = std::env::join_paths([first.clone()].into_iter().chain(users));
+        command.env(variable, all.unwrap_or(first.into())); // one may have a colon in its name
+    }
+}
+
+/// Where the user's cargo keeps its things.
+pub fn cargo_home() -> Result<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    home.context("HOME is not set: set it to a folder")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_compared_number_by_number() {
+        assert!(numbers("rustc 1.95.0 (59807616e 2026-04-14)") == numbers("1.95.0"));
+        assert!(numbers("rustc 1.89.0 (x)") < numbers("1.95.0"));
+        assert!(numbers("rustc 1.100.0-nightly (x)") > numbers("1.95.0"));
+    }
+}
