@@ -119,23 +119,14 @@ fn load(path: &Path, bin_width: f64) -> Result<(Tensor, Tensor)> {
             return npz.invalid("resp", &expected, &format!("{:?}", resp.shape));
         }
     };
-    if let Some(i) = stimuli
-        .values
-        .iter()
-        .position(|ori| !(0.0..=360.0).contains(ori))
-    {
+    if let Some(i) = stimuli.values.iter().position(|ori| !(0.0..=360.0).contains(ori)) {
         let got = format!("{} at position {i}", stimuli.values[i]);
         return npz.invalid("stimuli", "orientations from 0 to 360 degrees", &got);
     }
     // This fold has no early exit, so that the compiler can check many numbers at once.
     let all_finite = resp.values.iter().fold(true, |all, r| all & r.is_finite());
     if !all_finite && let Some(i) = resp.values.iter().position(|r| !r.is_finite()) {
-        let got = format!(
-            "{} at position [{}, {}]",
-            resp.values[i],
-            i / n_neurons,
-            i % n_neurons
-        );
+        let got = format!("{} at position [{}, {}]", resp.values[i], i / n_neurons, i % n_neurons);
         return npz.invalid("resp", "finite numbers in the range of f32", &got);
     }
 

@@ -29,10 +29,7 @@ fn ordered<T: AutoSerialize + Copy>(
     order: Order,
 ) -> Member {
     let mut bytes = Vec::new();
-    let options = npyz::WriteOptions::new()
-        .default_dtype()
-        .shape(shape)
-        .order(order);
+    let options = npyz::WriteOptions::new().default_dtype().shape(shape).order(order);
     let mut writer = options.writer(&mut bytes).begin_nd().unwrap();
     writer.extend(values.iter().copied()).unwrap();
     writer.finish().unwrap();
@@ -67,22 +64,14 @@ fn resp() -> Member {
 
 /// The same matrix as [`resp`].
 fn resp_in_fortran_order() -> Member {
-    ordered(
-        "resp",
-        &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0],
-        &[3, 2],
-        Order::Fortran,
-    )
+    ordered("resp", &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0], &[3, 2], Order::Fortran)
 }
 
 #[test]
 fn both_orders_give_the_same_matrix() {
     for resp in [resp(), resp_in_fortran_order()] {
         let (resp, stimuli) = load_data(npz(&[resp, stimuli()]), 1).unwrap();
-        assert_eq!(
-            resp.to_vec2::<f32>().unwrap(),
-            [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
-        );
+        assert_eq!(resp.to_vec2::<f32>().unwrap(), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
         assert_eq!(stimuli.to_vec2::<f32>().unwrap(), [[0.0], [10.0], [20.0]]);
     }
 }
@@ -101,11 +90,7 @@ fn bins_are_averaged_as_in_the_original() {
 fn load_error(path: impl AsRef<Path>, bin_width: f64) -> String {
     let error = load_data(path, bin_width).unwrap_err().to_string();
     let message = error.lines().next().unwrap();
-    let advice = [
-        "returns",
-        "fix the program that wrote it",
-        "leaves the recording as it is",
-    ];
+    let advice = ["returns", "fix the program that wrote it", "leaves the recording as it is"];
     assert!(message.starts_with("load_data: "), "{error}");
     assert!(advice.iter().any(|end| message.ends_with(end)), "{error}");
     message.to_owned()
@@ -120,10 +105,7 @@ fn invalid_files_are_errors_of_one_line() {
     damaged[i] ^= 0xff;
     let cases = [
         (file(b"not a zip"), "as a .npz file (invalid Zip archive"),
-        (
-            file(&whole[..whole.len() / 2]),
-            "as a .npz file (invalid Zip archive",
-        ),
+        (file(&whole[..whole.len() / 2]), "as a .npz file (invalid Zip archive"),
         (file(&damaged), "got Invalid checksum"),
     ];
     for (path, expected) in cases {
@@ -142,11 +124,7 @@ fn invalid_arrays_are_errors_of_one_line() {
     let mut cut = resp();
     cut.1.truncate(cut.1.len() - 4);
     let mut huge = resp();
-    let shape = huge
-        .1
-        .windows(6)
-        .position(|text| text == b"(3, 2,")
-        .unwrap();
+    let shape = huge.1.windows(6).position(|text| text == b"(3, 2,").unwrap();
     huge.1[shape + 4] = b'9';
     // Brackets in brackets, which the parser of headers would take apart by recursion.
     let mut nested = b"\x93NUMPY\x01\x00\x40\x9c".to_vec();
@@ -171,15 +149,9 @@ fn invalid_arrays_are_errors_of_one_line() {
             vec![array("resp", &[1f32; 4], &[2, 2]), stimuli()],
             "expected shape (3, n_neurons), a row for each entry",
         ),
+        (vec![array::<f32>("resp", &[], &[3, 0]), stimuli()], "both at least 1, got [3, 0]"),
         (
-            vec![array::<f32>("resp", &[], &[3, 0]), stimuli()],
-            "both at least 1, got [3, 0]",
-        ),
-        (
-            vec![
-                array("resp", &[1f32; 0], &[0, 1]),
-                array("stimuli", &[0.0; 0], &[0]),
-            ],
+            vec![array("resp", &[1f32; 0], &[0, 1]), array("stimuli", &[0.0; 0], &[0])],
             "both at least 1, got [0, 1]",
         ),
         (
@@ -199,26 +171,11 @@ fn invalid_arrays_are_errors_of_one_line() {
             vec![resp(), array("stimuli", &[0.0, 360.0, 361.0], &[3])],
             "expected orientations from 0 to 360 degrees, got 361 at position 2",
         ),
-        (
-            vec![resp(), array("stimuli", &[0i8, -1, 0], &[3])],
-            "got -1 at position 1",
-        ),
-        (
-            vec![cut, stimuli()],
-            "got 5 values of type '<f4' for shape [3, 2]",
-        ),
-        (
-            vec![huge, stimuli()],
-            "got 6 values of type '<f4' for shape [3, 9]",
-        ),
-        (
-            vec![("resp", nested), stimuli()],
-            "a complete array of numbers",
-        ),
-        (
-            vec![("resp", b"text".to_vec()), stimuli()],
-            "got magic not found for NPY file",
-        ),
+        (vec![resp(), array("stimuli", &[0i8, -1, 0], &[3])], "got -1 at position 1"),
+        (vec![cut, stimuli()], "got 5 values of type '<f4' for shape [3, 2]"),
+        (vec![huge, stimuli()], "got 6 values of type '<f4' for shape [3, 9]"),
+        (vec![("resp", nested), stimuli()], "a complete array of numbers"),
+        (vec![("resp", b"text".to_vec()), stimuli()], "got magic not found for NPY file"),
     ];
     for (members, expected) in cases {
         for bin_width in [1.0, 15.0] {
@@ -239,10 +196,7 @@ fn bin_width_that_is_not_above_0_is_an_error() {
 #[test]
 fn the_simulation_is_marked_as_one() {
     assert_eq!(source(&*SIMULATED).unwrap(), Source::Simulated { seed: 1 });
-    assert_eq!(
-        source(npz(&[resp(), stimuli()])).unwrap(),
-        Source::Recording
-    );
+    assert_eq!(source(npz(&[resp(), stimuli()])).unwrap(), Source::Recording);
 }
 
 #[test]
@@ -266,50 +220,25 @@ fn the_simulation_resembles_the_recording() {
 
     let rows = resp.to_vec2::<f32>().unwrap();
     let correlation = |lag: usize| {
-        let pairs = (0..360)
-            .step_by(10)
-            .map(|i| pearson(&rows[i], &rows[(i + lag) % 360]));
+        let pairs = (0..360).step_by(10).map(|i| pearson(&rows[i], &rows[(i + lag) % 360]));
         pairs.sum::<f64>() / 36.0
     };
-    let published = [
-        (1, 0.586),
-        (5, 0.538),
-        (20, 0.261),
-        (45, -0.042),
-        (90, -0.124),
-        (180, 0.022),
-    ];
+    let published = [(1, 0.586), (5, 0.538), (20, 0.261), (45, -0.042), (90, -0.124), (180, 0.022)];
     for (lag, expected) in published {
         let got = correlation(lag);
-        assert!(
-            (got - expected).abs() < 0.15,
-            "lag {lag}: {got:.3}, published {expected}"
-        );
+        assert!((got - expected).abs() < 0.15, "lag {lag}: {got:.3}, published {expected}");
     }
 
     let column = |i: usize| rows.iter().map(|row| f64::from(row[i])).collect::<Vec<_>>();
     let mut sds: Vec<f64> = (0..2000).map(|i| sd(&column(i))).collect();
     sds.sort_by(f64::total_cmp);
-    assert!(
-        (0.22..0.40).contains(&sds[1000]),
-        "median SD {}, published 0.322",
-        sds[1000]
-    );
+    assert!((0.22..0.40).contains(&sds[1000]), "median SD {}, published 0.322", sds[1000]);
     let mut noise: Vec<f64> = (0..2000)
-        .map(|i| {
-            sd(&column(i)
-                .windows(2)
-                .map(|w| w[1] - w[0])
-                .collect::<Vec<_>>())
-        })
+        .map(|i| sd(&column(i).windows(2).map(|w| w[1] - w[0]).collect::<Vec<_>>()))
         .map(|sd| sd / 2f64.sqrt())
         .collect();
     noise.sort_by(f64::total_cmp);
-    assert!(
-        (0.19..0.28).contains(&noise[1000]),
-        "median noise {}, published 0.238",
-        noise[1000]
-    );
+    assert!((0.19..0.28).contains(&noise[1000]), "median noise {}, published 0.238", noise[1000]);
 }
 
 /// Tuning curves, smoothed by a Gaussian of 5 degrees: the width of the main bump, and the bump
@@ -337,21 +266,9 @@ fn simulated_neurons_are_tuned_as_recorded_ones() {
     }
     widths.sort_by(f64::total_cmp);
     opposites.sort_by(f64::total_cmp);
-    assert!(
-        (20.0..34.0).contains(&widths[500]),
-        "median width {}",
-        widths[500]
-    );
-    assert!(
-        (0.03..0.25).contains(&opposites[500]),
-        "median opposite {}",
-        opposites[500]
-    );
-    assert!(
-        (0.3..0.9).contains(&opposites[900]),
-        "90 % opposite {}",
-        opposites[900]
-    );
+    assert!((20.0..34.0).contains(&widths[500]), "median width {}", widths[500]);
+    assert!((0.03..0.25).contains(&opposites[500]), "median opposite {}", opposites[500]);
+    assert!((0.3..0.9).contains(&opposites[900]), "90 % opposite {}", opposites[900]);
 }
 
 fn smoothed(curve: &[f64], ori: i32) -> f64 {
@@ -387,33 +304,14 @@ fn pearson(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 fn the_tutorial_trains_on_the_simulation_as_on_the_recording() {
     let (resp_all, stimuli_all) = load_data(&*SIMULATED, 1).unwrap();
-    let Split {
-        resp_train,
-        stimuli_train,
-        resp_test,
-        stimuli_test,
-    } = split(&mut TorchRng::manual_seed(4), &resp_all, &stimuli_all).unwrap();
+    let Split { resp_train, stimuli_train, resp_test, stimuli_test } =
+        split(&mut TorchRng::manual_seed(4), &resp_all, &stimuli_all).unwrap();
 
     // The original's training set begins with these orientations.
-    assert_eq!(
-        (resp_train.dims(), resp_test.dims()),
-        (&[216, 23_589][..], &[144, 23_589][..])
-    );
-    let first: Vec<f32> = stimuli_train
-        .i(..6)
-        .unwrap()
-        .flatten_all()
-        .unwrap()
-        .to_vec1()
-        .unwrap();
+    assert_eq!((resp_train.dims(), resp_test.dims()), (&[216, 23_589][..], &[144, 23_589][..]));
+    let first: Vec<f32> = stimuli_train.i(..6).unwrap().flatten_all().unwrap().to_vec1().unwrap();
     assert_eq!(first, [130.0, 137.0, 169.0, 83.0, 309.0, 186.0]);
-    let last: Vec<f32> = stimuli_test
-        .i(141..)
-        .unwrap()
-        .flatten_all()
-        .unwrap()
-        .to_vec1()
-        .unwrap();
+    let last: Vec<f32> = stimuli_test.i(141..).unwrap().flatten_all().unwrap().to_vec1().unwrap();
     assert_eq!(last, [203.0, 82.0, 81.0]);
     // Each row goes with its orientation.
     let row = |matrix: &Tensor, i: usize| matrix.i(i).unwrap().to_vec1::<f32>().unwrap();
@@ -421,20 +319,14 @@ fn the_tutorial_trains_on_the_simulation_as_on_the_recording() {
     assert_eq!(row(&resp_test, 143), row(&resp_all, 81));
 
     let (r, ori) = get_data(&mut NumpyRng::seed(1), 1, &resp_train, &stimuli_train).unwrap();
-    assert_eq!(
-        format!("{:.2}", ori.to_vec2::<f32>().unwrap()[0][0]),
-        "139.00"
-    );
+    assert_eq!(format!("{:.2}", ori.to_vec2::<f32>().unwrap()[0][0]), "139.00");
     assert_eq!(row(&r, 0), row(&resp_all, 139));
 
     let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 23_589, 10).unwrap();
     let losses = train(&net, loss::mse, &resp_train, &stimuli_train, 50, 1e-4).unwrap();
     assert!((44_600.0..44_800.0).contains(&losses[0]), "{losses:?}");
     assert!((50.0..500.0).contains(&losses[49]), "{losses:?}");
-    assert!(
-        losses[19] < 3000.0 && losses[5] > 20_000.0,
-        "the knee: {losses:?}"
-    );
+    assert!(losses[19] < 3000.0 && losses[5] > 20_000.0, "the knee: {losses:?}");
     let test = loss::mse(&net.forward(&resp_test).unwrap(), &stimuli_test).unwrap();
     let test = test.to_scalar::<f32>().unwrap();
     assert!((300.0..1500.0).contains(&test), "test loss {test}");
@@ -444,12 +336,8 @@ fn the_tutorial_trains_on_the_simulation_as_on_the_recording() {
 fn different_numbers_of_rows_are_an_error() {
     let resp = Tensor::zeros((4, 2), DType::F32, &Device::Cpu).unwrap();
     let stimuli = Tensor::zeros((3, 1), DType::F32, &Device::Cpu).unwrap();
-    let error = split(&mut TorchRng::manual_seed(4), &resp, &stimuli)
-        .unwrap_err()
-        .to_string();
+    let error = split(&mut TorchRng::manual_seed(4), &resp, &stimuli).unwrap_err().to_string();
     assert!(error.contains("got [4, 2] and [3, 1]"), "{error}");
-    let error = get_data(&mut NumpyRng::seed(1), 1, &resp, &stimuli)
-        .unwrap_err()
-        .to_string();
+    let error = get_data(&mut NumpyRng::seed(1), 1, &resp, &stimuli).unwrap_err().to_string();
     assert!(error.starts_with("get_data: expected"), "{error}");
 }

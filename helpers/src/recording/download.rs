@@ -60,10 +60,9 @@ fn fetch(url: &str, md5: &str, path: &Path) -> Result<PathBuf> {
     }
     match temp.persist(&path) {
         Ok(_) => Ok(path),
-        Err(err) => bail!(
-            "fetch_recording: cannot save {shown} ({}): make its folder writable",
-            err.error
-        ),
+        Err(err) => {
+            bail!("fetch_recording: cannot save {shown} ({}): make its folder writable", err.error)
+        }
     }
 }
 

@@ -58,9 +58,7 @@ impl Npz {
             return self.invalid(name, "a member of that name", &format!("only {names:?}"));
         }
         let member = self.zip.by_name(&format!("{name}.npy"));
-        let array = member
-            .map_err(io::Error::from)
-            .and_then(|member| read_array(member, from_f64));
+        let array = member.map_err(io::Error::from).and_then(|member| read_array(member, from_f64));
         array.or_else(|err| self.invalid(name, "a complete array of numbers", &one_line(err)))
     }
 
@@ -119,9 +117,7 @@ fn read_values<S: Deserialize, T>(
     let reader = S::reader(dtype).map_err(io::Error::other)?;
     let n_values = member.size() as usize / size_of::<S>();
     let mut values = Vec::new();
-    values
-        .try_reserve_exact(n_values)
-        .map_err(io::Error::other)?;
+    values.try_reserve_exact(n_values).map_err(io::Error::other)?;
     let mut block = Vec::new();
     while member.by_ref().take(1 << 18).read_to_end(&mut block)? > 0 {
         for item in block.chunks_exact(size_of::<S>()) {
