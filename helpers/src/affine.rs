@@ -38,8 +38,7 @@ const COLUMN_TILE: usize = 1024;
 /// `x @ w.t() + b`: with the sums of this module for f32 on the CPU, else with candle's.
 pub fn affine(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
     if [x, w, b].into_iter().all(is_f32_on_cpu) {
-        x.contiguous()?
-            .apply_op3(&w.contiguous()?, &b.contiguous()?, Affine)
+        x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, Affine)
     } else {
         x.matmul(&w.t()?)?.broadcast_add(b)
     }
@@ -227,13 +226,7 @@ impl CustomOp2 for WeightGrad {
         }
         tiles.par_iter_mut().enumerate().for_each(|(i, sums)| {
             let start = i * COLUMN_TILE;
-            Arch::new().dispatch(WeightGradKernel {
-                g,
-                x,
-                sums,
-                start,
-                n_inputs,
-            });
+            Arch::new().dispatch(WeightGradKernel { g, x, sums, start, n_inputs });
         });
         Ok((CpuStorage::F32(gradient), (n_outputs, n_inputs).into()))
     }
@@ -254,13 +247,7 @@ impl WithSimd for WeightGradKernel<'_, '_> {
     /// Plain loops, which the compiler turns into SIMD instructions.
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self {
-            g,
-            x,
-            sums,
-            start,
-            n_inputs,
-        } = self;
+        let Self { g, x, sums, start, n_inputs } = self;
         let (n_outputs, width) = (sums.len(), sums[0].len());
         let g_tiles = g.chunks(ROW_TILE * n_outputs);
         for (g, x) in g_tiles.zip(x.chunks(ROW_TILE * n_inputs)) {

@@ -29,13 +29,7 @@ pub struct Verdict(std::result::Result<String, String>);
 impl Verdict {
     fn new(checked: Result<String>) -> Self {
         // Of an error with a backtrace, the first line is the message.
-        let hint = |err: Error| {
-            err.to_string()
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let hint = |err: Error| err.to_string().lines().next().unwrap_or_default().to_owned();
         Self(checked.map_err(hint))
     }
 
@@ -149,21 +143,14 @@ fn compare(
 /// Checks the shape of an answer.
 fn expect_shape(got: &Tensor, expected: &[usize], what: &str) -> Result<()> {
     if got.dims() != expected {
-        bail!(
-            "{what} should have shape {expected:?}, got {:?}",
-            got.dims()
-        )
+        bail!("{what} should have shape {expected:?}, got {:?}", got.dims())
     }
     Ok(())
 }
 
 /// A matrix of uniform random numbers.
 fn uniform(rng: &mut TorchRng, shape: (usize, usize), low: f32, high: f32) -> Result<Tensor> {
-    Tensor::from_vec(
-        rng.uniform(shape.0 * shape.1, low, high),
-        shape,
-        &Device::Cpu,
-    )
+    Tensor::from_vec(rng.uniform(shape.0 * shape.1, low, high), shape, &Device::Cpu)
 }
 
 /// The numbers of all parameters, in one vector.
@@ -190,12 +177,7 @@ impl<'a> Reference<'a> {
             (&[&[m, n], &[m1], &[1, m2], &[1]], [w_in, b_in, w_out, b_out])
                 if m == m1 && m == m2 && m > 0 && n > 0 && is_f32 =>
             {
-                Ok(Self {
-                    w_in,
-                    b_in,
-                    w_out,
-                    b_out,
-                })
+                Ok(Self { w_in, b_in, w_out, b_out })
             }
             _ => bail!(
                 "leave struct, new() and vars() as they were: vars() should list W_in (n_hidden, \
@@ -321,9 +303,7 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
     if flatten(&vars)? != before {
         bail!("forward() changes the parameters: leave that to the training")
     }
-    Ok(format!(
-        "exercise 2.2: outputs and gradients are right for {n} test stimuli"
-    ))
+    Ok(format!("exercise 2.2: outputs and gradients are right for {n} test stimuli"))
 }
 
 /// Checks that training finds the same gradients by the learner's `forward` as by the reference.
@@ -362,11 +342,7 @@ struct Variant {
     only_first: bool, // use only the first stimulus
 }
 
-const CORRECT: Variant = Variant {
-    scales: [1.0; 4],
-    loss_after: false,
-    only_first: false,
-};
+const CORRECT: Variant = Variant { scales: [1.0; 4], loss_after: false, only_first: false };
 
 const fn scaled(scales: [f64; 4]) -> Variant {
     Variant { scales, ..CORRECT }
@@ -462,11 +438,7 @@ fn run_training(train: &Train, task: Task) -> Result<Tensor> {
 }
 
 fn exercise_3_2(train: &Train) -> Result<String> {
-    let tasks: [Task; 3] = [
-        (loss::mse, 6, 0.03),
-        (loss::mse, 6, 0.01),
-        (pseudo_huber, 9, 0.02),
-    ];
+    let tasks: [Task; 3] = [(loss::mse, 6, 0.03), (loss::mse, 6, 0.01), (pseudo_huber, 9, 0.02)];
     let results = tasks.map(|task| run_training(train, task));
     let results = results.into_iter().collect::<Result<Vec<_>>>()?;
 
@@ -499,8 +471,6 @@ fn exercise_3_2(train: &Train) -> Result<String> {
         };
         compare(got, &expected, mistakes, place, otherwise)?;
     }
-    Ok(
-        "exercise 3.2: losses and updates are right, with 2 learning rates and 2 loss functions"
-            .into(),
-    )
+    Ok("exercise 3.2: losses and updates are right, with 2 learning rates and 2 loss functions"
+        .into())
 }

@@ -61,10 +61,7 @@ pub fn stimulus_class(stimuli: &Tensor, n_classes: usize) -> Result<Tensor> {
 /// The center of each class, in degrees, `(n_stimuli, 1)`.
 fn class_centers(classes: &Tensor, n_classes: usize) -> Result<Tensor> {
     let width = 360.0 / n_classes as f64;
-    classes
-        .to_dtype(DType::F32)?
-        .affine(width, width / 2.0)?
-        .reshape(((), 1))
+    classes.to_dtype(DType::F32)?.affine(width, width / 2.0)?.reshape(((), 1))
 }
 
 /// Responses smoothed over stimuli, like `scipy.ndimage.gaussian_filter1d(resp, sigma, axis=0)`:
@@ -103,10 +100,7 @@ pub fn preferred_orientations(resp: &Tensor, stimuli: &Tensor, sigma: f64) -> Re
     let order = stimuli.flatten_all()?.arg_sort_last_dim(true)?;
     let smoothed = smooth(&resp.index_select(&order, 0)?, sigma)?;
     let best = smoothed.argmax(0)?;
-    stimuli
-        .flatten_all()?
-        .index_select(&order, 0)?
-        .index_select(&best, 0)
+    stimuli.flatten_all()?.index_select(&order, 0)?.index_select(&best, 0)
 }
 
 /// Linear regression of orientation on responses, in closed form.
@@ -152,14 +146,9 @@ impl LinearRegression {
                  got some that do not: fit with a ridge above 0"
             )
         };
-        let weights = centered
-            .t()?
-            .matmul(&Tensor::from_vec(a, (n, 1), &Device::Cpu)?)?;
+        let weights = centered.t()?.matmul(&Tensor::from_vec(a, (n, 1), &Device::Cpu)?)?;
         let offset = mean_resp.matmul(&weights)?.values()?[0];
-        Ok(Self {
-            weights: weights.to_dtype(DType::F32)?,
-            bias: mean_y - offset,
-        })
+        Ok(Self { weights: weights.to_dtype(DType::F32)?, bias: mean_y - offset })
     }
 
     /// Decodes orientations.
@@ -303,9 +292,7 @@ pub fn compare_decoders(
         let (decoded, n_parameters) = without_progress(decoder)?;
         rows.push(Row {
             name,
-            mean_squared_error: loss::mse(&decoded, stimuli_test)?
-                .to_scalar::<f32>()?
-                .into(),
+            mean_squared_error: loss::mse(&decoded, stimuli_test)?.to_scalar::<f32>()?.into(),
             circular_error: circular_error(&decoded, stimuli_test)?,
             seconds: start.elapsed().as_secs_f64(),
             n_parameters,
@@ -333,14 +320,7 @@ pub fn compare_decoders(
     })?;
     measure("network, M = 10, sine and cosine", &|| {
         let net = Layers::new(&mut seed(), &[n_neurons, 10, 2])?;
-        train(
-            &net,
-            loss::mse,
-            resp_train,
-            &sin_cos(stimuli_train)?,
-            100,
-            0.05,
-        )?;
+        train(&net, loss::mse, resp_train, &sin_cos(stimuli_train)?, 100, 0.05)?;
         Ok((angle(&net.forward(resp_test)?)?, n_parameters(&net)))
     })?;
     for (name, l2, l1) in [
@@ -352,11 +332,7 @@ pub fn compare_decoders(
             let w_in = net.layers[0].weight().as_tensor();
             let loss_fn = |out: &Tensor, classes: &Tensor| {
                 let loss = loss::nll(&log_softmax(out, D::Minus1)?, classes)?;
-                if l2 > 0.0 {
-                    loss + penalty(w_in, l2, l1)?
-                } else {
-                    Ok(loss)
-                }
+                if l2 > 0.0 { loss + penalty(w_in, l2, l1)? } else { Ok(loss) }
             };
             let classes = stimulus_class(stimuli_train, N_CLASSES)?;
             train(&net, loss_fn, resp_train, &classes, 300, 0.1)?;

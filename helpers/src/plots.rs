@@ -51,12 +51,7 @@ pub struct Figure {
 impl fmt::Debug for Figure {
     /// One line: the kernel prints this where a cell ends with a `Result<Figure>`.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self {
-            title,
-            n_rows,
-            n_columns,
-            ..
-        } = self;
+        let Self { title, n_rows, n_columns, .. } = self;
         write!(f, "Figure {{ {n_rows} x {n_columns} panels, {title:?} }}")
     }
 }
@@ -270,10 +265,7 @@ pub fn plot_confusion(
 
 /// The network of section 2: responses, hidden units, decoded orientation.
 pub fn plot_network() -> Figure {
-    Figure {
-        inches: (8.0, 4.0),
-        ..Figure::of_panel(Content::Network)
-    }
+    Figure { inches: (8.0, 4.0), ..Figure::of_panel(Content::Network) }
 }
 
 /// An animation of gradient descent on a loss with one weight, `L = w^2`.
@@ -282,11 +274,7 @@ pub fn plot_gradient_descent() -> Figure {
     let step = |w: &f64| Some(w - learning_rate * 2.0 * w);
     let path: Vec<f64> = std::iter::successors(Some(1.8), step).take(14).collect();
     let frame = |n: usize| vec![Content::Descent(path[..n].to_vec()).into()];
-    Figure {
-        inches: (8.0, 5.0),
-        frames: (1..=path.len()).map(frame).collect(),
-        ..figure(1, 1)
-    }
+    Figure { inches: (8.0, 5.0), frames: (1..=path.len()).map(frame).collect(), ..figure(1, 1) }
 }
 
 /// The label of the color bar of responses.
@@ -319,10 +307,7 @@ fn orientation_axes(x_label: &str, y_label: &str) -> Figure {
 }
 
 fn matrix_values(x: &Tensor) -> Result<Vec<f32>> {
-    x.to_dtype(DType::F32)?
-        .contiguous()?
-        .flatten_all()?
-        .to_vec1()
+    x.to_dtype(DType::F32)?.contiguous()?.flatten_all()?.to_vec1()
 }
 
 fn matrix(caller: &str, x: &Tensor) -> Result<(usize, usize)> {
@@ -348,10 +333,7 @@ fn same_number(caller: &str, n: usize, expected: usize) -> Result<()> {
 
 impl Figure {
     fn of_panel(content: Content) -> Self {
-        Self {
-            frames: vec![vec![content.into()]],
-            ..figure(1, 1)
-        }
+        Self { frames: vec![vec![content.into()]], ..figure(1, 1) }
     }
 
     /// Puts another figure into the next place of the grid; a full grid gets another row.
@@ -380,10 +362,7 @@ impl Figure {
     /// Sets the title above the figure.
     #[must_use]
     pub fn title(&self, title: &str) -> Self {
-        Self {
-            title: title.into(),
-            ..self.clone()
-        }
+        Self { title: title.into(), ..self.clone() }
     }
 
     /// Adds to the title that the data are simulated, if they are.
@@ -497,10 +476,7 @@ impl Figure {
             ),
         };
         if let Err(err) = fs::write(path, file) {
-            bail!(
-                "Figure::save: cannot write {} ({err}): choose another path",
-                path.display()
-            );
+            bail!("Figure::save: cannot write {} ({err}): choose another path", path.display());
         }
         Ok(())
     }
@@ -534,10 +510,7 @@ impl Figure {
     /// Width and height on the page, in CSS pixels.
     fn size(&self) -> (u32, u32) {
         let (width, height) = self.inches;
-        (
-            (width * PIXELS_PER_INCH) as u32,
-            (height * PIXELS_PER_INCH) as u32,
-        )
+        ((width * PIXELS_PER_INCH) as u32, (height * PIXELS_PER_INCH) as u32)
     }
 
     /// RGB pixels, twice the figure's size each way.
@@ -690,10 +663,7 @@ mod tests {
             plot_confusion(&[0, 1, 2, 3], &[1, 1, 2, 0], 4).unwrap(),
             plot_decoding_error(&stimuli, &stimuli).unwrap(),
             plot_network(),
-            figure(2, 3)
-                .with(plot_network())
-                .with(plot_gradient_descent())
-                .with(plot_network()),
+            figure(2, 3).with(plot_network()).with(plot_gradient_descent()).with(plot_network()),
             plot_gradient_descent(),
             plot_train_and_test_loss(&[1e9; 2000], &[f32::NAN]).unwrap(),
         ];
@@ -729,9 +699,7 @@ mod tests {
             let pixels = figure.pixels(figure.frames.last().unwrap()).unwrap();
             let row_bytes = figure.size().0 as usize * 2 * 3;
             let rows: Vec<&[u8]> = pixels.chunks(row_bytes).collect();
-            let sides = rows
-                .iter()
-                .flat_map(|row| [&row[..3], &row[row_bytes - 3..]]);
+            let sides = rows.iter().flat_map(|row| [&row[..3], &row[row_bytes - 3..]]);
             let mut edge = sides.chain([rows[0], rows[rows.len() - 1]]).flatten();
             assert!(edge.all(|value| *value == 255), "{}", figure.alt_text());
             assert!(pixels.iter().any(|value| *value != 255));
@@ -767,15 +735,10 @@ mod tests {
         let svg = losses.log_scale().svg().unwrap();
         let lines = elements(&svg, "polyline").into_iter();
         let curves = lines.filter(|(line, _)| attribute(line, "stroke") == "#0072B2");
-        let lengths: Vec<usize> = curves
-            .map(|(line, _)| attribute(line, "points").split_whitespace().count())
-            .collect();
+        let lengths: Vec<usize> =
+            curves.map(|(line, _)| attribute(line, "points").split_whitespace().count()).collect();
         let n_circles = elements(&svg, "circle").len();
-        assert_eq!(
-            (lengths, n_circles),
-            (vec![2], 1),
-            "10 to 1 is a line, 100 a point"
-        );
+        assert_eq!((lengths, n_circles), (vec![2], 1), "10 to 1 is a line, 100 a point");
     }
 
     #[test]
@@ -786,13 +749,8 @@ mod tests {
             let svg = figure(2, 3).with(bars).svg().unwrap();
             let names = texts(&svg).into_iter().filter(|(text, _)| *text == "name");
             let bottom = names.map(|(_, place)| place[3]).fold(0.0, f64::max);
-            let bars = elements(&svg, "rect")
-                .into_iter()
-                .skip(1)
-                .take(2 * n_series);
-            let top = bars
-                .map(|(rect, _)| number(rect, "y"))
-                .fold(f64::MAX, f64::min);
+            let bars = elements(&svg, "rect").into_iter().skip(1).take(2 * n_series);
+            let top = bars.map(|(rect, _)| number(rect, "y")).fold(f64::MAX, f64::min);
             assert!(0.0 < bottom && bottom < top, "{bottom} {top}");
         }
     }
@@ -803,9 +761,7 @@ mod tests {
         for figure in [
             axes_of("角度 (°)"),
             axes_of("").title("角度 (°)"),
-            figure(1, 1)
-                .with(axes_of("").title("角度 (°)"))
-                .with(axes_of("")),
+            figure(1, 1).with(axes_of("").title("角度 (°)")).with(axes_of("")),
             axes_of("").line("角度 (°)", &[0], &[0]).unwrap(),
             plot_matrix(&matrix_of(2, 2), "", "", "角度 (°)").unwrap(),
         ] {
@@ -857,9 +813,7 @@ mod tests {
         figure.save(&png).unwrap();
         figure.save(&svg).unwrap();
         let file = fs::File::open(png).unwrap();
-        let reader = png::Decoder::new(std::io::BufReader::new(file))
-            .read_info()
-            .unwrap();
+        let reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
         assert_eq!((reader.info().width, reader.info().height), (1920, 800));
         let svg = fs::read_to_string(svg).unwrap();
         assert!(svg.starts_with("<svg width=\"960\" height=\"400\""));
@@ -868,21 +822,13 @@ mod tests {
         assert!(svg.trim_end().ends_with("</svg>"));
         let escaped = plot_network().title("1 < 2 & 'so on'").svg().unwrap();
         assert!(escaped.contains("<title>1 &lt; 2 &amp; &#39;so on&#39;; diagram"));
-        let error = figure
-            .save(dir.path().join("a.jpg"))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("expected a name that ends in .png or .svg"),
-            "{error}"
-        );
+        let error = figure.save(dir.path().join("a.jpg")).unwrap_err().to_string();
+        assert!(error.contains("expected a name that ends in .png or .svg"), "{error}");
     }
 
     #[test]
     fn alt_text_describes_the_figure() {
-        let loss = plot_train_loss(&[44_700.4, 2.0, f32::NAN])
-            .unwrap()
-            .title("a < b");
+        let loss = plot_train_loss(&[44_700.4, 2.0, f32::NAN]).unwrap().title("a < b");
         assert_eq!(
             loss.alt_text(),
             "a < b; mean squared error against iterations of gradient descent, line with x from 0 \
@@ -911,23 +857,11 @@ mod tests {
         let resp = matrix_of(4, 3);
         let stimuli = matrix_of(4, 1);
         for (figure, expected) in [
-            (
-                plot_tuning_curves(&resp, &resp, &[0]),
-                "orientations of shape (4, 1), got [4, 3]",
-            ),
-            (
-                plot_tuning_curves(&resp, &stimuli, &[3]),
-                "neurons below 3, got 3",
-            ),
-            (
-                plot_data_matrix(&resp.flatten_all().unwrap()),
-                "got shape [12]",
-            ),
+            (plot_tuning_curves(&resp, &resp, &[0]), "orientations of shape (4, 1), got [4, 3]"),
+            (plot_tuning_curves(&resp, &stimuli, &[3]), "neurons below 3, got 3"),
+            (plot_data_matrix(&resp.flatten_all().unwrap()), "got shape [12]"),
             (plot_confusion(&[0, 1], &[0], 2), "got 2 and 1"),
-            (
-                plot_confusion(&[0, 2], &[0, 1], 2),
-                "classes from 0 to below 2, got 2",
-            ),
+            (plot_confusion(&[0, 2], &[0, 1], 2), "classes from 0 to below 2, got 2"),
             (plot_decoded(&resp, &stimuli), "got 4 and 12"),
             (plot_network().line("", &[0], &[0]), "expected axes"),
         ] {

@@ -59,10 +59,7 @@ impl TorchRng {
     /// # Panics
     /// If `batch_size` is 0.
     pub fn batches(&mut self, n: usize, batch_size: usize) -> Vec<Vec<usize>> {
-        assert!(
-            batch_size > 0,
-            "batches: expected a batch_size of 1 or more, got 0"
-        );
+        assert!(batch_size > 0, "batches: expected a batch_size of 1 or more, got 0");
         // It draws a seed for its workers, of 64 bits, then the order, then another for what is
         // left when the samples are not to be drawn a whole number of times: nothing, here.
         let _ = (self.0.next_u32(), self.0.next_u32());

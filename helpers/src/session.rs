@@ -102,12 +102,8 @@ pub fn catch_up(section: u32) -> Result<CaughtUp> {
     println!("the data are {data_source}");
     let (resp_all, stimuli_all) = load_data(&fname, 1)?;
     let (n_stimuli, n_neurons) = resp_all.dims2()?;
-    let Split {
-        resp_train,
-        stimuli_train,
-        resp_test,
-        stimuli_test,
-    } = split(&mut TorchRng::manual_seed(4), &resp_all, &stimuli_all)?;
+    let Split { resp_train, stimuli_train, resp_test, stimuli_test } =
+        split(&mut TorchRng::manual_seed(4), &resp_all, &stimuli_all)?;
     let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), n_neurons, 200)?;
     Ok(CaughtUp {
         data_source,
@@ -171,10 +167,8 @@ fn feedback_to(
         return Ok(());
     };
     print!("sending to {address}: {line}");
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(10)))
-        .build()
-        .into();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().into();
     let sent = agent.post(address).content_type("text/csv").send(&line);
     sent.map(drop).map_err(|err| {
         Error::Msg(format!(
@@ -207,20 +201,13 @@ mod tests {
         feedback_to(&path, None, "Video_2", 0, "not saved").unwrap();
         feedback_to(&path, None, "Video_3", 1, "").unwrap();
         let saved = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(
-            saved,
-            "\"Video_1\",5,\"clear, \"\"really\"\"\"\n\"Video_3\",1,\"\"\n"
-        );
+        assert_eq!(saved, "\"Video_1\",5,\"clear, \"\"really\"\"\"\n\"Video_3\",1,\"\"\n");
     }
 
     #[test]
     fn rating_out_of_range_is_an_error() {
         let error = feedback_to(Path::new("never written"), None, "s", 6, "").unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("expected a rating from 1 to 5, got 6")
-        );
+        assert!(error.to_string().contains("expected a rating from 1 to 5, got 6"));
     }
 
     #[test]
@@ -237,9 +224,7 @@ mod tests {
                 let n = stream.read(&mut buffer).unwrap();
                 request += std::str::from_utf8(&buffer[..n]).unwrap();
             }
-            stream
-                .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
             request
         });
         feedback_to(&path, Some(&address), "Video_1", 5, "clear").unwrap();
@@ -247,15 +232,10 @@ mod tests {
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
         assert_eq!(body, std::fs::read_to_string(&path).unwrap());
         assert!(head.contains("POST / HTTP/1.1"), "{head}");
-        assert!(
-            head.to_lowercase().contains("content-type: text/csv"),
-            "{head}"
-        );
+        assert!(head.to_lowercase().contains("content-type: text/csv"), "{head}");
 
         // Without the server, the line is saved and an error says what failed.
-        let error = feedback_to(&path, Some(&address), "Video_2", 4, "")
-            .unwrap_err()
-            .to_string();
+        let error = feedback_to(&path, Some(&address), "Video_2", 4, "").unwrap_err().to_string();
         assert!(error.contains("saved, but cannot be sent"), "{error}");
         assert!(std::fs::read_to_string(&path).unwrap().contains("Video_2"));
     }

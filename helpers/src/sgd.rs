@@ -33,11 +33,7 @@ impl SGD {
     /// SGD with momentum: each step moves along `velocity = momentum * velocity + gradient`.
     pub fn with_momentum(vars: Vec<Var>, learning_rate: f64, momentum: f64) -> Result<Self> {
         let vars = vars.into_iter().map(|var| (var, None)).collect();
-        Ok(Self {
-            vars,
-            learning_rate,
-            momentum,
-        })
+        Ok(Self { vars, learning_rate, momentum })
     }
 }
 

@@ -138,20 +138,14 @@ fn sparkline(losses: &[f32], part: f64) -> String {
     let filled = ((part * WIDTH as f64).round() as usize).clamp(1, WIDTH);
     // NaN stays NaN, which f32::max would not do.
     let clamp_positive = |loss: f32| {
-        if loss < f32::MIN_POSITIVE {
-            f32::MIN_POSITIVE
-        } else {
-            loss
-        }
+        if loss < f32::MIN_POSITIVE { f32::MIN_POSITIVE } else { loss }
     };
     let height = |loss: f32| f64::from(clamp_positive(loss)).ln();
     let at = |place: usize| losses[(place * losses.len() / filled).min(losses.len() - 1)];
     let heights: Vec<f64> = (0..filled).map(|place| height(at(place))).collect();
     let finite = || heights.iter().copied().filter(|height| height.is_finite());
-    let (low, high) = (
-        finite().fold(f64::INFINITY, f64::min),
-        finite().fold(f64::NEG_INFINITY, f64::max),
-    );
+    let (low, high) =
+        (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let bar = |place: usize| match heights.get(place) {
         None => '·',
         Some(_) if !at(place).is_finite() => '?',
@@ -197,10 +191,7 @@ mod tests {
         let losses: Vec<f32> = (0..50).map(|i| (-i as f32).exp()).collect();
         assert_eq!(sparkline(&losses, 1.0), "█▇▆▆▅▄▃▃▂▁");
         assert_eq!(sparkline(&[1000.0, 10.0, f32::NAN], 0.3), "█▁?·······");
-        assert_eq!(
-            sparkline(&[1.0, f32::INFINITY, f32::NAN, 0.0], 0.4),
-            "█??▁······"
-        );
+        assert_eq!(sparkline(&[1.0, f32::INFINITY, f32::NAN, 0.0], 0.4), "█??▁······");
     }
 
     #[test]

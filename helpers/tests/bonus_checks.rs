@@ -28,11 +28,7 @@ fn gradient(change: &'static str) -> impl Fn(&DeepNetReLU, &Tensor, &Tensor) -> 
         let z = net.in_layer.forward(r)?;
         let h = z.relu()?;
         let error = (net.out_layer.forward(&h)? - ori)?;
-        let n = if change == "sum" {
-            1.0
-        } else {
-            r.dim(0)? as f64
-        };
+        let n = if change == "sum" { 1.0 } else { r.dim(0)? as f64 };
         let two = if change == "no two" { 1.0 } else { 2.0 };
         let sign = if change == "sign" { -1.0 } else { 1.0 };
         let dl_dh = (error.matmul(net.out_layer.weight())? * (sign * two / n))?;
@@ -89,9 +85,7 @@ fn to_sin_cos(stimuli: &Tensor) -> Result<Tensor> {
 }
 
 fn from_sin_cos(out: &Tensor) -> Result<Tensor> {
-    angles(out, |sin, cos| {
-        sin.atan2(cos).to_degrees().rem_euclid(360.0)
-    })
+    angles(out, |sin, cos| sin.atan2(cos).to_degrees().rem_euclid(360.0))
 }
 
 /// What `angle` computes from each pair of sine and cosine.
@@ -105,15 +99,11 @@ fn angles(out: &Tensor, angle: Angle) -> Result<Tensor> {
 fn sine_and_cosine() {
     assert_ok(check_exercise_sin_cos(to_sin_cos, from_sin_cos));
     assert_ok(check_exercise_sin_cos(to_sin_cos, |out| {
-        angles(out, |sin, cos| {
-            (sin.atan2(cos).to_degrees() + 360.0) % 360.0
-        })
+        angles(out, |sin, cos| (sin.atan2(cos).to_degrees() + 360.0) % 360.0)
     }));
     let cases: [(&str, ToSinCos); 5] = [
         ("want radians", |s| Tensor::cat(&[s.sin()?, s.cos()?], 1)),
-        ("should have shape [7, 2]", |s| {
-            to_sin_cos(s)?.narrow(1, 0, 1)
-        }),
+        ("should have shape [7, 2]", |s| to_sin_cos(s)?.narrow(1, 0, 1)),
         ("sine comes first", |s| {
             let both = to_sin_cos(s)?;
             Tensor::cat(&[both.narrow(1, 1, 1)?, both.narrow(1, 0, 1)?], 1)
@@ -122,26 +112,16 @@ fn sine_and_cosine() {
             let sin = to_sin_cos(s)?.narrow(1, 0, 1)?;
             Tensor::cat(&[&sin, &sin], 1)
         }),
-        ("the columns are sine and cosine", |s| {
-            to_sin_cos(&(s * 2.0)?)
-        }),
+        ("the columns are sine and cosine", |s| to_sin_cos(&(s * 2.0)?)),
     ];
     for (hint, to) in cases {
         assert_hint(check_exercise_sin_cos(to, from_sin_cos), hint);
     }
     let cases: [(&str, Angle); 4] = [
-        ("half of the angles are negative", |sin, cos| {
-            sin.atan2(cos).to_degrees()
-        }),
-        ("sine and cosine are swapped", |sin, cos| {
-            cos.atan2(sin).to_degrees().rem_euclid(360.0)
-        }),
-        ("that is in radians", |sin, cos| {
-            sin.atan2(cos).rem_euclid(std::f32::consts::TAU)
-        }),
-        ("is sine.atan2(cosine)", |sin, cos| {
-            (sin / cos).atan().to_degrees().rem_euclid(360.0)
-        }),
+        ("half of the angles are negative", |sin, cos| sin.atan2(cos).to_degrees()),
+        ("sine and cosine are swapped", |sin, cos| cos.atan2(sin).to_degrees().rem_euclid(360.0)),
+        ("that is in radians", |sin, cos| sin.atan2(cos).rem_euclid(std::f32::consts::TAU)),
+        ("is sine.atan2(cosine)", |sin, cos| (sin / cos).atan().to_degrees().rem_euclid(360.0)),
     ];
     for (hint, angle) in cases {
         let from = |out: &Tensor| angles(out, angle);
@@ -156,9 +136,7 @@ fn chosen(log_p: &Tensor, classes: &Tensor) -> Result<Tensor> {
 #[test]
 fn negative_log_likelihood() {
     assert_ok(check_exercise_nll(loss::nll));
-    assert_ok(check_exercise_nll(|log_p, classes| {
-        chosen(log_p, classes)?.mean_all()?.neg()
-    }));
+    assert_ok(check_exercise_nll(|log_p, classes| chosen(log_p, classes)?.mean_all()?.neg()));
     let cases: [(&str, checks::LossFn); 9] = [
         ("the sign is missing", |p, c| chosen(p, c)?.mean_all()),
         ("take the mean", |p, c| chosen(p, c)?.sum_all()?.neg()),
@@ -166,15 +144,11 @@ fn negative_log_likelihood() {
         ("no exp()", |p, c| chosen(&p.exp()?, c)?.mean_all()?.neg()),
         ("only the true class", |p, _| p.mean_all()?.neg()),
         ("take the true one", |p, _| p.max(1)?.mean_all()?.neg()),
-        ("one number, got one for each stimulus", |p, c| {
-            chosen(p, c)?.neg()
-        }),
+        ("one number, got one for each stimulus", |p, c| chosen(p, c)?.neg()),
         ("true class, the mean of these", |p, c| {
             chosen(&log_softmax(&p.neg()?, D::Minus1)?, c)?.mean_all()
         }),
-        ("write it in place of the todo!", |p, _| {
-            todo!("Exercise: {:?}", p.dims())
-        }),
+        ("write it in place of the todo!", |p, _| todo!("Exercise: {:?}", p.dims())),
     ];
     for (hint, nll) in cases {
         assert_hint(check_exercise_nll(nll), hint);
@@ -189,30 +163,20 @@ fn penalties() {
     fn l1_part(w: &Tensor) -> Result<Tensor> {
         w.abs()?.sum_all()
     }
-    assert_ok(check_exercise_penalty(|w, l2, l1| {
-        (l2_part(w)? * l2)? + (l1_part(w)? * l1)?
-    }));
+    assert_ok(check_exercise_penalty(|w, l2, l1| (l2_part(w)? * l2)? + (l1_part(w)? * l1)?));
     assert_ok(check_exercise_penalty(|w, l2, l1| {
         ((w * w)? * l2)?.sum_all()? + (w.abs()? * l1)?.sum_all()?
     }));
     let cases: [(&str, Penalty); 8] = [
-        ("swapped", |w, l2, l1| {
-            (l2_part(w)? * l1)? + (l1_part(w)? * l2)?
-        }),
+        ("swapped", |w, l2, l1| (l2_part(w)? * l1)? + (l1_part(w)? * l2)?),
         ("the L1 part is missing", |w, l2, _| l2_part(w)? * l2),
         ("the L2 part is missing", |w, _, l1| l1_part(w)? * l1),
         ("these are means", |w, l2, l1| {
             (w.sqr()?.mean_all()? * l2)? + (w.abs()?.mean_all()? * l1)?
         }),
-        ("no square root", |w, l2, l1| {
-            (l2_part(w)?.sqrt()? * l2)? + (l1_part(w)? * l1)?
-        }),
-        ("abs() is missing", |w, l2, l1| {
-            (l2_part(w)? * l2)? + (w.sum_all()? * l1)?
-        }),
-        ("should have shape []", |w, l2, l1| {
-            ((w.sqr()? * l2)? + (w.abs()? * l1)?)?.sum(0)
-        }),
+        ("no square root", |w, l2, l1| (l2_part(w)?.sqrt()? * l2)? + (l1_part(w)? * l1)?),
+        ("abs() is missing", |w, l2, l1| (l2_part(w)? * l2)? + (w.sum_all()? * l1)?),
+        ("should have shape []", |w, l2, l1| ((w.sqr()? * l2)? + (w.abs()? * l1)?)?.sum(0)),
         ("l2 times the sum of the squares", |w, _, _| w.sum_all()),
     ];
     for (hint, penalty) in cases {

@@ -73,11 +73,7 @@ fn correct_networks_in_many_styles() {
             let y = h.matmul(&net.out_layer.weight().t()?)?;
             y.broadcast_add(net.out_layer.bias())
         },
-        |net, r| {
-            r.apply(&net.in_layer)?
-                .apply(&candle_nn::Activation::Relu)?
-                .apply(&net.out_layer)
-        },
+        |net, r| r.apply(&net.in_layer)?.apply(&candle_nn::Activation::Relu)?.apply(&net.out_layer),
         |net, r| {
             let rows = (0..r.dim(0)?).map(|i| net.forward(&r.narrow(0, i, 1)?));
             Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)
@@ -97,70 +93,35 @@ fn wrong_networks_get_their_hint() {
         net.in_layer.forward(r)
     }
     let cases: [(&str, Forward); 25] = [
-        (
-            "not yet: Exercise 2.2: decode r, [8, 3000]: write it in place of the todo!",
-            |_, r| todo!("Exercise 2.2: decode r, {:?}", r.dims()),
-        ),
-        ("no unit is rectified", |net, r| output(net, hidden(net, r))),
-        ("test stimulus 1/8: expected", |net, r| {
-            output(net, hidden(net, r))
+        ("not yet: Exercise 2.2: decode r, [8, 3000]: write it in place of the todo!", |_, r| {
+            todo!("Exercise 2.2: decode r, {:?}", r.dims())
         }),
+        ("no unit is rectified", |net, r| output(net, hidden(net, r))),
+        ("test stimulus 1/8: expected", |net, r| output(net, hidden(net, r))),
         ("the output is rectified, not the hidden layer", |net, r| {
             output(net, hidden(net, r))?.relu()
         }),
-        ("the output is rectified as well", |net, r| {
-            net.forward(r)?.relu()
-        }),
-        ("rectified before the input layer", |net, r| {
-            output(net, hidden(net, &r.relu()?))
-        }),
-        ("relu() belongs to the hidden layer alone", |net, r| {
-            net.forward(&r.relu()?)
-        }),
-        ("negated before relu()", |net, r| {
-            output(net, hidden(net, r)?.neg()?.relu())
-        }),
-        ("negated after relu()", |net, r| {
-            output(net, hidden(net, r)?.relu()?.neg())
-        }),
+        ("the output is rectified as well", |net, r| net.forward(r)?.relu()),
+        ("rectified before the input layer", |net, r| output(net, hidden(net, &r.relu()?))),
+        ("relu() belongs to the hidden layer alone", |net, r| net.forward(&r.relu()?)),
+        ("negated before relu()", |net, r| output(net, hidden(net, r)?.neg()?.relu())),
+        ("negated after relu()", |net, r| output(net, hidden(net, r)?.relu()?.neg())),
         ("the output is negated", |net, r| net.forward(r)?.neg()),
-        ("r goes through in_layer first", |net, r| {
-            hidden(net, &output(net, r.relu())?)
-        }),
-        (
-            "should have shape (8, 1) and type F32, got [8, 200]",
-            |net, r| hidden(net, r)?.relu(),
-        ),
-        (
-            "should have shape (8, 1) and type F32, got [8]",
-            |net, r| net.forward(r)?.squeeze(1),
-        ),
-        ("got [8, 1] and F64", |net, r| {
-            net.forward(r)?.to_dtype(DType::F64)
-        }),
-        ("another activation function", |net, r| {
-            output(net, hidden(net, r)?.tanh())
-        }),
-        ("another activation function", |net, r| {
-            output(net, hidden(net, r)?.gelu_erf())
-        }),
-        ("b_in is missing", |net, r| {
-            output(net, r.matmul(&net.in_layer.weight().t()?)?.relu())
-        }),
+        ("r goes through in_layer first", |net, r| hidden(net, &output(net, r.relu())?)),
+        ("should have shape (8, 1) and type F32, got [8, 200]", |net, r| hidden(net, r)?.relu()),
+        ("should have shape (8, 1) and type F32, got [8]", |net, r| net.forward(r)?.squeeze(1)),
+        ("got [8, 1] and F64", |net, r| net.forward(r)?.to_dtype(DType::F64)),
+        ("another activation function", |net, r| output(net, hidden(net, r)?.tanh())),
+        ("another activation function", |net, r| output(net, hidden(net, r)?.gelu_erf())),
+        ("b_in is missing", |net, r| output(net, r.matmul(&net.in_layer.weight().t()?)?.relu())),
         ("b_out is missing", |net, r| {
             let h = hidden(net, r)?.relu()?;
             h.matmul(&net.out_layer.weight().t()?)
         }),
-        ("without a gradient for W_in", |net, r| {
-            output(net, Ok(hidden(net, r)?.relu()?.detach()))
-        }),
-        ("the hidden layer is relu", |net, r| {
-            net.forward(r)?.affine(1.01, 0.0)
-        }),
+        ("without a gradient for W_in", |net, r| output(net, Ok(hidden(net, r)?.relu()?.detach()))),
+        ("the hidden layer is relu", |net, r| net.forward(r)?.affine(1.01, 0.0)),
         ("got NaN", |net, r| net.forward(r)? * f64::NAN),
-        ("test stimulus", |net, r| {
-            net.forward(&r.broadcast_sub(&r.mean_keepdim(0)?)?)
-        }),
+        ("test stimulus", |net, r| net.forward(&r.broadcast_sub(&r.mean_keepdim(0)?)?)),
         ("test stimulus", |net, r| {
             let y = net.forward(r)?;
             let bias = net.out_layer.bias();
@@ -234,14 +195,7 @@ type Train = fn(Given) -> Result<Vec<f32>>;
 
 fn check_train(answer: Train) -> Verdict {
     check_exercise_3_2(|net, loss_fn, data, labels, n_epochs, learning_rate| {
-        answer(Given {
-            net,
-            loss_fn,
-            data,
-            labels,
-            n_epochs,
-            learning_rate,
-        })
+        answer(Given { net, loss_fn, data, labels, n_epochs, learning_rate })
     })
     .unwrap()
 }
@@ -295,14 +249,11 @@ fn correct_trainings_in_many_styles() {
 #[test]
 fn wrong_trainings_get_their_hint() {
     let cases: [(&str, Train); 22] = [
-        (
-            "not yet: Exercise 3.2: of train_data, [7, 5]: write it in place of the todo!",
-            |g| todo!("Exercise 3.2: of train_data, {:?}", g.data.dims()),
-        ),
-        ("your code panicked: no idea", |_| panic!("no idea")),
-        ("the parameters of net should have changed", |g| {
-            g.train(|_| g.loss()?.to_scalar())
+        ("not yet: Exercise 3.2: of train_data, [7, 5]: write it in place of the todo!", |g| {
+            todo!("Exercise 3.2: of train_data, {:?}", g.data.dims())
         }),
+        ("your code panicked: no idea", |_| panic!("no idea")),
+        ("the parameters of net should have changed", |g| g.train(|_| g.loss()?.to_scalar())),
         ("for the net that was passed in", |g| {
             let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 4)?;
             Given { net: &net, ..g }.train_correctly()
@@ -312,11 +263,7 @@ fn wrong_trainings_get_their_hint() {
             Given { learning_rate, ..g }.train_correctly()
         }),
         ("use the argument learning_rate", |g| {
-            Given {
-                learning_rate: 0.02,
-                ..g
-            }
-            .train_correctly()
+            Given { learning_rate: 0.02, ..g }.train_correctly()
         }),
         ("the loss is taken after the update", |g| {
             g.train(|optimizer| {
@@ -324,12 +271,8 @@ fn wrong_trainings_get_their_hint() {
                 g.loss()?.to_scalar()
             })
         }),
-        ("as many losses, got 3", |g| {
-            Given { n_epochs: 3, ..g }.train_correctly()
-        }),
-        ("as many losses, got 50", |g| {
-            Given { n_epochs: 50, ..g }.train_correctly()
-        }),
+        ("as many losses, got 3", |g| Given { n_epochs: 3, ..g }.train_correctly()),
+        ("as many losses, got 50", |g| Given { n_epochs: 50, ..g }.train_correctly()),
         ("as many losses", |g| {
             let mut losses = g.train_correctly()?;
             losses.pop();
@@ -337,20 +280,9 @@ fn wrong_trainings_get_their_hint() {
         }),
         ("only the first stimulus is used", |g| {
             let (data, labels) = (g.data.narrow(0, 0, 1)?, g.labels.narrow(0, 0, 1)?);
-            Given {
-                data: &data,
-                labels: &labels,
-                ..g
-            }
-            .train_correctly()
+            Given { data: &data, labels: &labels, ..g }.train_correctly()
         }),
-        ("loss_fn is ignored", |g| {
-            Given {
-                loss_fn: loss::mse,
-                ..g
-            }
-            .train_correctly()
-        }),
+        ("loss_fn is ignored", |g| Given { loss_fn: loss::mse, ..g }.train_correctly()),
         // The gradients of another loss than the one that is returned.
         ("the loss of epoch 2: expected", |g| {
             g.train(|optimizer| {
@@ -360,9 +292,7 @@ fn wrong_trainings_get_their_hint() {
                 loss
             })
         }),
-        ("got NaN", |g| {
-            g.train(|optimizer| Ok(g.epoch(optimizer)? * f32::NAN))
-        }),
+        ("got NaN", |g| g.train(|optimizer| Ok(g.epoch(optimizer)? * f32::NAN))),
         ("the loss of epoch 3: expected", |g| {
             let gradients = g.loss()?.backward()?; // once, before the loop
             g.train(|optimizer| {

@@ -15,39 +15,28 @@ fn to_vec(tensor: &Tensor) -> Vec<f32> {
 fn assert_near(got: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(got.len(), expected.len());
     for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
-        assert!(
-            (got - expected).abs() <= tolerance,
-            "position {i}: {got} is not {expected}"
-        );
+        assert!((got - expected).abs() <= tolerance, "position {i}: {got} is not {expected}");
     }
 }
 
 /// Neurons tuned to all orientations, with bumps of 20 degrees; the stimuli are not sorted.
 fn tuned(n_stimuli: usize) -> (Tensor, Tensor) {
-    let stimuli: Vec<f32> = (0..n_stimuli)
-        .map(|i| ((i * 7) % n_stimuli) as f32 * 360.0 / n_stimuli as f32)
-        .collect();
+    let stimuli: Vec<f32> =
+        (0..n_stimuli).map(|i| ((i * 7) % n_stimuli) as f32 * 360.0 / n_stimuli as f32).collect();
     let response = |ori: f32, neuron: usize| {
         let away = (ori - 4.0 * neuron as f32 + 180.0).rem_euclid(360.0) - 180.0;
         (-0.5 * (away / 20.0).powi(2)).exp()
     };
-    let resp: Vec<f32> = stimuli
-        .iter()
-        .flat_map(|&ori| (0..90).map(move |n| response(ori, n)))
-        .collect();
-    (
-        Tensor::from_vec(resp, (n_stimuli, 90), &Device::Cpu).unwrap(),
-        column(&stimuli),
-    )
+    let resp: Vec<f32> =
+        stimuli.iter().flat_map(|&ori| (0..90).map(move |n| response(ori, n))).collect();
+    (Tensor::from_vec(resp, (n_stimuli, 90), &Device::Cpu).unwrap(), column(&stimuli))
 }
 
 #[test]
 fn circular_error_goes_the_shorter_way_round() {
-    let error = circular_error(
-        &column(&[359.0, 1.0, 90.0, -10.0]),
-        &column(&[1.0, 359.0, 100.0, 350.0]),
-    )
-    .unwrap();
+    let error =
+        circular_error(&column(&[359.0, 1.0, 90.0, -10.0]), &column(&[1.0, 359.0, 100.0, 350.0]))
+            .unwrap();
     assert!((error - 14.0 / 4.0).abs() < 1e-6, "{error}");
     let far = circular_error(&column(&[0.0, 720.0]), &column(&[180.0, 90.0])).unwrap();
     assert!((far - 135.0).abs() < 1e-6, "{far}");
@@ -57,9 +46,7 @@ fn circular_error_goes_the_shorter_way_round() {
 fn classes_are_equal_parts_of_the_circle() {
     let classes = stimulus_class(&column(&[0.0, 17.9, 18.0, 359.9]), 20).unwrap();
     assert_eq!(classes.to_vec1::<u32>().unwrap(), [0, 0, 1, 19]);
-    let error = stimulus_class(&column(&[360.0]), 20)
-        .unwrap_err()
-        .to_string();
+    let error = stimulus_class(&column(&[360.0]), 20).unwrap_err().to_string();
     assert!(error.contains("from 0 to below 360 degrees"), "{error}");
     let classes = stimulus_class(&column(&[72.0]), 35).unwrap();
     assert_eq!(classes.to_vec1::<u32>().unwrap(), [7]); // where a class begins
@@ -70,22 +57,10 @@ fn mismatched_responses_and_stimuli_are_an_error() {
     let (resp, stimuli) = tuned(20);
     let (_, others) = tuned(30);
     for (name, error) in [
-        (
-            "preferred_orientations",
-            preferred_orientations(&resp, &others, 5.0).err(),
-        ),
-        (
-            "LinearRegression::fit",
-            LinearRegression::fit(&resp, &others, 0.0).err(),
-        ),
-        (
-            "preferred_orientations",
-            PopulationVector::fit(&resp, &others).err(),
-        ),
-        (
-            "MatchedFilter::fit",
-            MatchedFilter::fit(&resp, &others).err(),
-        ),
+        ("preferred_orientations", preferred_orientations(&resp, &others, 5.0).err()),
+        ("LinearRegression::fit", LinearRegression::fit(&resp, &others, 0.0).err()),
+        ("preferred_orientations", PopulationVector::fit(&resp, &others).err()),
+        ("MatchedFilter::fit", MatchedFilter::fit(&resp, &others).err()),
     ] {
         let error = error.expect("an error").to_string();
         assert!(error.starts_with(name), "{error}");
@@ -129,55 +104,32 @@ fn preferred_orientations_are_the_centers_of_the_bumps() {
     let (resp, stimuli) = tuned(180);
     let preferred = to_vec(&preferred_orientations(&resp, &stimuli, 2.0).unwrap());
     for (neuron, preferred) in preferred.iter().enumerate().skip(5).take(80) {
-        assert!(
-            (preferred - 4.0 * neuron as f32).abs() <= 2.0,
-            "neuron {neuron}: {preferred}"
-        );
+        assert!((preferred - 4.0 * neuron as f32).abs() <= 2.0, "neuron {neuron}: {preferred}");
     }
 }
 
 #[test]
 fn linear_regression_is_numpys() {
-    let resp = Tensor::new(
-        &[[1f32, 2., 0., 1.], [0., 1., 3., 1.], [2., 0., 1., 5.]],
-        &Device::Cpu,
-    )
-    .unwrap();
+    let resp = Tensor::new(&[[1f32, 2., 0., 1.], [0., 1., 3., 1.], [2., 0., 1., 5.]], &Device::Cpu)
+        .unwrap();
     let stimuli = column(&[10.0, 20.0, 60.0]);
     // numpy.linalg.lstsq, and numpy.linalg.solve with 0.5 on the diagonal, both on centred data
     for (ridge, weights, bias) in [
-        (
-            0.0,
-            [2.168_141_6, -4.601_77, 2.522_123_9, 9.026_549],
-            8.008_849_56,
-        ),
-        (
-            0.5,
-            [2.150_537_7, -4.359_726_4, 2.228_739, 8.680_352],
-            8.983_382_21,
-        ),
+        (0.0, [2.168_141_6, -4.601_77, 2.522_123_9, 9.026_549], 8.008_849_56),
+        (0.5, [2.150_537_7, -4.359_726_4, 2.228_739, 8.680_352], 8.983_382_21),
     ] {
         let fitted = LinearRegression::fit(&resp, &stimuli, ridge).unwrap();
         assert_near(&to_vec(&fitted.weights), &weights, 1e-5);
         assert!((fitted.bias - bias).abs() < 1e-6, "{}", fitted.bias);
     }
     let exact = LinearRegression::fit(&resp, &stimuli, 0.0).unwrap();
-    assert_near(
-        &to_vec(&exact.decode(&resp).unwrap()),
-        &[10.0, 20.0, 60.0],
-        1e-4,
-    );
+    assert_near(&to_vec(&exact.decode(&resp).unwrap()), &[10.0, 20.0, 60.0], 1e-4);
     for ridge in [-1.0, f64::NAN] {
         let error = LinearRegression::fit(&resp, &stimuli, ridge).unwrap_err();
-        assert!(
-            error.to_string().contains("a ridge of 0 or more, got"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("a ridge of 0 or more, got"), "{error}");
     }
     let same = Tensor::ones((3, 4), DType::F32, &Device::Cpu).unwrap();
-    let error = LinearRegression::fit(&same, &stimuli, 0.0)
-        .unwrap_err()
-        .to_string();
+    let error = LinearRegression::fit(&same, &stimuli, 0.0).unwrap_err().to_string();
     assert!(error.contains("fit with a ridge above 0"), "{error}");
 }
 
@@ -201,20 +153,12 @@ fn all_decoders_are_compared_on_the_test_set() {
     let noise = Tensor::from_vec(noise, (60, 90), &Device::Cpu).unwrap();
     let resp = (resp + noise).unwrap();
     let (test, true_ori) = tuned(99);
-    let table = compare_decoders(&resp, &stimuli, &test, &true_ori)
-        .unwrap()
-        .to_string();
+    let table = compare_decoders(&resp, &stimuli, &test, &true_ori).unwrap().to_string();
     let rows: Vec<&str> = table.lines().collect();
     assert_eq!(rows.len(), 9, "{table}");
     let regression = rows.iter().find(|row| row.contains("ridge 100")).unwrap();
-    assert!(
-        regression.trim_end().ends_with("91"),
-        "90 weights and a bias: {regression}"
-    );
-    let network = rows
-        .iter()
-        .find(|row| row.starts_with("network, M = 10 "))
-        .unwrap();
+    assert!(regression.trim_end().ends_with("91"), "90 weights and a bias: {regression}");
+    let network = rows.iter().find(|row| row.starts_with("network, M = 10 ")).unwrap();
     assert!(network.trim_end().ends_with("921"), "{network}");
 }
 

@@ -30,18 +30,15 @@ fn responses(n_stimuli: usize) -> (Tensor, Tensor) {
 fn figures() -> Result<Vec<(&'static str, Figure)>> {
     let (resp, stimuli) = responses(120);
     let simulated = Source::Simulated { seed: 1 };
-    let loss: Vec<f32> = (0..50)
-        .map(|i| 44_700.0 * (-0.12 * i as f32).exp() + 150.0)
-        .collect();
+    let loss: Vec<f32> = (0..50).map(|i| 44_700.0 * (-0.12 * i as f32).exp() + 150.0).collect();
     let test_loss: Vec<f32> = loss.iter().map(|x| x + 600.0).collect();
     let noise = resp.narrow(1, 0, 1)?;
     let decoded = ((stimuli.affine(0.9, 18.0)? + (&noise * 6.0)?)? - 4.0)?;
     let weights = resp.narrow(0, 0, 10)?.affine(0.01, -0.008)?;
     let gap = [1.0, 2.0, f64::NAN, 2.5, f64::INFINITY, 1.5];
     let classes: Vec<usize> = (0..100).map(|i| i % 10).collect();
-    let predicted: Vec<usize> = (0..100)
-        .map(|i| (i % 10 + [0, 0, 0, 1, 9, 0, 5, 0][i % 8]) % 10)
-        .collect();
+    let predicted: Vec<usize> =
+        (0..100).map(|i| (i % 10 + [0, 0, 0, 1, 9, 0, 5, 0][i % 8]) % 10).collect();
     let confusion = plot_confusion(&predicted, &classes, 10)?;
     let with_nan = Tensor::new(&[[0f32, 1.0, 2.0], [3.0, f32::NAN, 5.0]], &Device::Cpu)?;
     let tiny = axes("time (s)", "tiny and negative").line(
@@ -51,15 +48,9 @@ fn figures() -> Result<Vec<(&'static str, Figure)>> {
     )?;
     let huge = axes("constant", "huge").points("", &[5.0, 5.0], &[-2e12, 7e12])?;
     Ok(vec![
-        (
-            "recording",
-            plot_recording(&resp, &stimuli, &[5, 40, 70])?.of(simulated),
-        ),
+        ("recording", plot_recording(&resp, &stimuli, &[5, 40, 70])?.of(simulated)),
         ("train_loss", plot_train_loss(&loss)?),
-        (
-            "train_and_test_loss",
-            plot_train_and_test_loss(&loss, &test_loss)?.log_scale(),
-        ),
+        ("train_and_test_loss", plot_train_and_test_loss(&loss, &test_loss)?.log_scale()),
         ("decoded", plot_decoded(&decoded, &stimuli)?.of(simulated)),
         ("decoding_error", plot_decoding_error(&decoded, &stimuli)?),
         ("weights", plot_weights(&weights)?),
@@ -89,13 +80,8 @@ struct Image {
 
 /// The last frame of a PNG file.
 fn read(file: &[u8]) -> Image {
-    let mut reader = png::Decoder::new(std::io::Cursor::new(file))
-        .read_info()
-        .unwrap();
-    let frames = reader
-        .info()
-        .animation_control()
-        .map_or(1, |all| all.num_frames);
+    let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+    let frames = reader.info().animation_control().map_or(1, |all| all.num_frames);
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     for _ in 0..frames {
         reader.next_frame(&mut pixels).unwrap();
@@ -112,10 +98,7 @@ fn halved(image: &Image) -> Image {
         let (x, y, c) = (i / 3 % (width / 2) * 2, i / 3 / (width / 2) * 2, i % 3);
         ((at(x, y, c) + at(x + 1, y, c) + at(x, y + 1, c) + at(x + 1, y + 1, c)) / 4) as u8
     };
-    Image {
-        width: width / 2,
-        pixels: (0..pixels.len() / 4).map(half).collect(),
-    }
+    Image { width: width / 2, pixels: (0..pixels.len() / 4).map(half).collect() }
 }
 
 fn write(path: &Path, image: &Image) {
@@ -124,11 +107,7 @@ fn write(path: &Path, image: &Image) {
     let mut encoder = png::Encoder::new(file, image.width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_compression(png::Compression::High);
-    encoder
-        .write_header()
-        .unwrap()
-        .write_image_data(&image.pixels)
-        .unwrap();
+    encoder.write_header().unwrap().write_image_data(&image.pixels).unwrap();
 }
 
 /// The mean colors of patches of 4 by 4 pixels, so that an edge that moves by less than a pixel
@@ -179,10 +158,8 @@ fn figures_look_like_their_references() {
         if difference > 1.0 {
             let path = got_folder.join(format!("{name}.png"));
             write(&path, &got);
-            failures.push(format!(
-                "{name}: {difference:.1} per mille differ, see {}",
-                path.display()
-            ));
+            failures
+                .push(format!("{name}: {difference:.1} per mille differ, see {}", path.display()));
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
@@ -194,32 +171,20 @@ fn small_shift_of_a_curve_looks_different_and_a_small_change_of_shade_does_not()
         let y: Vec<f64> = (0..50).map(|i| f64::from(i * i) + by).collect();
         let line = axes("x", "y").line("", &(0..50), &y).unwrap();
         // The same limits for all.
-        read(
-            &line
-                .points("", &[0, 49], &[0, 2500])
-                .unwrap()
-                .png()
-                .unwrap(),
-        )
+        read(&line.points("", &[0, 49], &[0, 2500]).unwrap().png().unwrap())
     };
     let reference = curve(0.0);
     assert_eq!(difference(&reference, &curve(0.0)), 0.0);
     assert!(difference(&reference, &curve(30.0)) > 1.0);
     let mut shade = curve(0.0);
-    shade
-        .pixels
-        .iter_mut()
-        .for_each(|c| *c = c.saturating_sub(2));
+    shade.pixels.iter_mut().for_each(|c| *c = c.saturating_sub(2));
     assert!(difference(&reference, &shade) < 1.0);
 }
 
 #[test]
 fn each_reference_belongs_to_a_figure() {
-    let mut expected: Vec<String> = figures()
-        .unwrap()
-        .iter()
-        .map(|(name, _)| format!("{name}.png"))
-        .collect();
+    let mut expected: Vec<String> =
+        figures().unwrap().iter().map(|(name, _)| format!("{name}.png")).collect();
     expected.sort();
     let mut found: Vec<String> = fs::read_dir(folder())
         .unwrap()

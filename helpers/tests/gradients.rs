@@ -101,12 +101,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let gradient = gradients.get(layer.weight()).unwrap();
         [to_vec(&out), to_vec(gradient)].concat()
     };
-    let pool = |n| {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(n)
-            .build()
-            .unwrap()
-    };
+    let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
     assert_eq!(pool(1).install(compute), pool(3).install(compute));
 }
 
@@ -129,10 +124,7 @@ fn check_against_finite_differences(net: &DeepNetReLU, r: &Tensor, ori: &Tensor)
         for (i, gradient) in gradient.into_iter().enumerate() {
             let slope = (moved(i, STEP) - moved(i, -STEP)) / f64::from(2.0 * STEP);
             let near = (slope - f64::from(gradient)).abs() < 2e-3 * slope.abs().max(1.0);
-            assert!(
-                near,
-                "layer {layer}, parameter {i}: {gradient} is not {slope}"
-            );
+            assert!(near, "layer {layer}, parameter {i}: {gradient} is not {slope}");
         }
         moved(0, 0.0);
     }

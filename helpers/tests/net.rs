@@ -43,9 +43,7 @@ fn wrong_shape_is_an_error_of_one_line() {
     let message = error.lines().next().unwrap(); // without the backtrace
     assert!(message.contains("(n_stimuli, 7), got [5, 6]"), "{error}");
     assert!(message.ends_with("made for 7 inputs"), "{error}");
-    let error = Linear::new(&mut TorchRng::manual_seed(1), 0, 3)
-        .unwrap_err()
-        .to_string();
+    let error = Linear::new(&mut TorchRng::manual_seed(1), 0, 3).unwrap_err().to_string();
     assert!(error.contains("n_inputs = 0"), "{error}");
 }
 
@@ -60,10 +58,7 @@ fn first_loss_is_that_of_the_untrained_network() {
         if n_epochs > 0 {
             assert_eq!(losses[0], untrained.to_scalar::<f32>().unwrap());
         }
-        assert!(
-            losses.windows(2).all(|pair| pair[1] < pair[0]),
-            "{losses:?}"
-        );
+        assert!(losses.windows(2).all(|pair| pair[1] < pair[0]), "{losses:?}");
     }
 }
 
@@ -102,25 +97,15 @@ fn test_set_does_not_change_training() {
 #[test]
 fn layers_are_rectified_except_the_last() {
     let rng = || TorchRng::manual_seed(6);
-    let (layers, net) = (
-        Layers::new(&mut rng(), &[4, 5, 1]).unwrap(),
-        DeepNetReLU::new(&mut rng(), 4, 5).unwrap(),
-    );
+    let (layers, net) =
+        (Layers::new(&mut rng(), &[4, 5, 1]).unwrap(), DeepNetReLU::new(&mut rng(), 4, 5).unwrap());
     let r = TorchRng::manual_seed(4).uniform(6 * 4, -3.0, 3.0);
     let r = Tensor::from_vec(r, (6, 4), &Device::Cpu).unwrap();
-    let to_vec = |out: Result<Tensor>| {
-        out.unwrap()
-            .flatten_all()
-            .unwrap()
-            .to_vec1::<f32>()
-            .unwrap()
-    };
+    let to_vec =
+        |out: Result<Tensor>| out.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let expected = to_vec(net.forward(&r));
     assert!(expected.iter().any(|y| *y < 0.0) && expected.iter().any(|y| *y > 0.0));
     assert_eq!(to_vec(layers.forward(&r)), expected);
     let error = Layers::new(&mut rng(), &[4]).unwrap_err().to_string();
-    assert!(
-        error.contains("expected the sizes of input and output at least"),
-        "{error}"
-    );
+    assert!(error.contains("expected the sizes of input and output at least"), "{error}");
 }

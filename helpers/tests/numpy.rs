@@ -15,11 +15,7 @@ fn numpy(folder: &Path, script: &str) -> String {
         .args(["-c", &format!("import numpy as np\n{script}")])
         .output()
         .unwrap_or_else(|why| panic!("{}: {why}: run `cargo xtask test`", python.display()));
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -77,10 +73,7 @@ print(*resp.shape, resp[17, 4711].item(), resp[359, 23588].item())
 ",
     );
     let at = |i: usize, j: usize| f64::from(resp.i((i, j)).unwrap().to_scalar::<f32>().unwrap());
-    let printed: Vec<f64> = printed
-        .split_whitespace()
-        .map(|x| x.parse().unwrap())
-        .collect();
+    let printed: Vec<f64> = printed.split_whitespace().map(|x| x.parse().unwrap()).collect();
     assert_eq!(printed, [360.0, 23_589.0, at(17, 4711), at(359, 23_588)]);
 }
 
@@ -107,15 +100,9 @@ for width in [2, 7, 10, 22.5, 90, 360]:
         let (resp, stimuli) =
             load_data(dir.path().join("all.npz"), width.parse::<f64>().unwrap()).unwrap();
         let (resp_np, stimuli_np) = load_data(dir.path().join(format!("{width}.npz")), 1).unwrap();
-        assert_eq!(
-            stimuli.to_vec2::<f32>().unwrap(),
-            stimuli_np.to_vec2::<f32>().unwrap()
-        );
+        assert_eq!(stimuli.to_vec2::<f32>().unwrap(), stimuli_np.to_vec2::<f32>().unwrap());
         assert_eq!(resp.dims(), resp_np.dims());
         let difference = (resp - resp_np).unwrap().abs().unwrap().max_all().unwrap();
-        assert!(
-            difference.to_scalar::<f32>().unwrap() < 1e-6,
-            "bin width {width}"
-        );
+        assert!(difference.to_scalar::<f32>().unwrap() < 1e-6, "bin width {width}");
     }
 }

@@ -17,10 +17,7 @@ static SIMULATED: LazyLock<PathBuf> = LazyLock::new(|| {
 
 fn npy<T: npyz::AutoSerialize + Copy>(values: &[T], shape: &[u64], order: npyz::Order) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let options = npyz::WriteOptions::new()
-        .default_dtype()
-        .shape(shape)
-        .order(order);
+    let options = npyz::WriteOptions::new().default_dtype().shape(shape).order(order);
     let mut writer = options.writer(&mut bytes).begin_nd().unwrap();
     writer.extend(values.iter().copied()).unwrap();
     writer.finish().unwrap();
@@ -32,8 +29,7 @@ fn npz(members: &[(&str, Vec<u8>)]) -> PathBuf {
     let mut bytes = Cursor::new(Vec::new());
     let mut zip = zip::ZipWriter::new(&mut bytes);
     for (name, member) in members {
-        zip.start_file(format!("{name}.npy"), SimpleFileOptions::default())
-            .unwrap();
+        zip.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
         zip.write_all(member).unwrap();
     }
     zip.finish().unwrap();
@@ -66,10 +62,7 @@ fn resp_by_columns() -> (&'static str, Vec<u8>) {
 fn rows_and_columns_are_kept_in_either_order() {
     for resp in [resp(), resp_by_columns()] {
         let (resp, stimuli) = load_data(npz(&[resp, stimuli()]), 1).unwrap();
-        assert_eq!(
-            resp.to_vec2::<f32>().unwrap(),
-            [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
-        );
+        assert_eq!(resp.to_vec2::<f32>().unwrap(), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
         assert_eq!(stimuli.to_vec2::<f32>().unwrap(), [[0.0], [10.0], [20.0]]);
     }
 }
@@ -113,49 +106,22 @@ fn what_is_wrong_with_a_file_is_told_in_one_line() {
         (file(&damaged), "expected a whole member"),
         (npz(&[stimuli()]), "'resp'"),
         (npz(&[resp()]), "'stimuli'"),
-        (
-            npz(&[ints, stimuli()]),
-            "expected numbers of type f32 or f64, got '<i8'",
-        ),
-        (
-            npz(&[flat, stimuli()]),
-            "expected shape (n_stimuli, n_neurons), got [3]",
-        ),
-        (
-            npz(&[short, stimuli()]),
-            "expected shape (3, n_neurons), a row for each entry",
-        ),
-        (
-            npz(&[nan, stimuli()]),
-            "expected finite numbers of f32's range, got NaN at position 2",
-        ),
-        (
-            npz(&[resp(), infinite]),
-            "expected finite numbers of f32's range, got inf at position 1",
-        ),
-        (
-            npz(&[resp(), square]),
-            "expected shape (n_stimuli,), got [3, 1]",
-        ),
-        (
-            npz(&[cut, stimuli()]),
-            "expected [3, 2] values of 4 bytes, as its header says, got 20",
-        ),
+        (npz(&[ints, stimuli()]), "expected numbers of type f32 or f64, got '<i8'"),
+        (npz(&[flat, stimuli()]), "expected shape (n_stimuli, n_neurons), got [3]"),
+        (npz(&[short, stimuli()]), "expected shape (3, n_neurons), a row for each entry"),
+        (npz(&[nan, stimuli()]), "expected finite numbers of f32's range, got NaN at position 2"),
+        (npz(&[resp(), infinite]), "expected finite numbers of f32's range, got inf at position 1"),
+        (npz(&[resp(), square]), "expected shape (n_stimuli,), got [3, 1]"),
+        (npz(&[cut, stimuli()]), "expected [3, 2] values of 4 bytes, as its header says, got 20"),
         (
             npz(&[none, stimuli()]),
             "expected shape (n_stimuli, n_neurons), both at least 1, got [3, 0]",
         ),
-        (
-            npz(&[("resp", b"no array".to_vec()), stimuli()]),
-            "NumPy's .npy format",
-        ),
+        (npz(&[("resp", b"no array".to_vec()), stimuli()]), "NumPy's .npy format"),
     ];
     for (path, expected) in cases {
         let error = load_data(&path, 1).unwrap_err().to_string();
-        assert!(
-            error.contains(expected),
-            "expected {expected:?} in {error:?}"
-        );
+        assert!(error.contains(expected), "expected {expected:?} in {error:?}");
         assert!(error.starts_with("load_data: "), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");
     }
@@ -164,36 +130,22 @@ fn what_is_wrong_with_a_file_is_told_in_one_line() {
 #[test]
 fn a_bin_width_that_is_none_is_told() {
     for bin_width in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let error = load_data(npz(&[resp(), stimuli()]), bin_width)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("expected a bin_width above 0 degrees"),
-            "{error}"
-        );
+        let error = load_data(npz(&[resp(), stimuli()]), bin_width).unwrap_err().to_string();
+        assert!(error.contains("expected a bin_width above 0 degrees"), "{error}");
     }
 }
 
 #[test]
 fn the_simulation_says_that_it_is_one() {
     assert_eq!(source(&*SIMULATED).unwrap(), Source::Simulated { seed: 1 });
-    assert_eq!(
-        source(npz(&[resp(), stimuli()])).unwrap(),
-        Source::Recording
-    );
+    assert_eq!(source(npz(&[resp(), stimuli()])).unwrap(), Source::Recording);
 }
 
 #[test]
 fn the_simulation_depends_on_the_seed_alone() {
     let first = std::fs::read(&*SIMULATED).unwrap();
-    assert_eq!(
-        std::fs::read(simulate_recording(1).unwrap()).unwrap(),
-        first
-    );
-    assert_ne!(
-        std::fs::read(simulate_recording(2).unwrap()).unwrap(),
-        first
-    );
+    assert_eq!(std::fs::read(simulate_recording(1).unwrap()).unwrap(), first);
+    assert_ne!(std::fs::read(simulate_recording(2).unwrap()).unwrap(), first);
 }
 
 /// Held against statistics of the 100 neurons in the published heat map, whose values are clipped.
@@ -206,50 +158,25 @@ fn the_simulation_resembles_the_recording() {
 
     let rows = resp.to_vec2::<f32>().unwrap();
     let correlation = |lag: usize| {
-        let pairs = (0..360)
-            .step_by(10)
-            .map(|i| pearson(&rows[i], &rows[(i + lag) % 360]));
+        let pairs = (0..360).step_by(10).map(|i| pearson(&rows[i], &rows[(i + lag) % 360]));
         pairs.sum::<f64>() / 36.0
     };
-    let published = [
-        (1, 0.586),
-        (5, 0.538),
-        (20, 0.261),
-        (45, -0.042),
-        (90, -0.124),
-        (180, 0.022),
-    ];
+    let published = [(1, 0.586), (5, 0.538), (20, 0.261), (45, -0.042), (90, -0.124), (180, 0.022)];
     for (lag, expected) in published {
         let got = correlation(lag);
-        assert!(
-            (got - expected).abs() < 0.15,
-            "lag {lag}: {got:.3}, published {expected}"
-        );
+        assert!((got - expected).abs() < 0.15, "lag {lag}: {got:.3}, published {expected}");
     }
 
     let column = |i: usize| rows.iter().map(|row| f64::from(row[i])).collect::<Vec<_>>();
     let mut sds: Vec<f64> = (0..2000).map(|i| sd(&column(i))).collect();
     sds.sort_by(f64::total_cmp);
-    assert!(
-        (0.22..0.40).contains(&sds[1000]),
-        "median SD {}, published 0.322",
-        sds[1000]
-    );
+    assert!((0.22..0.40).contains(&sds[1000]), "median SD {}, published 0.322", sds[1000]);
     let mut noise: Vec<f64> = (0..2000)
-        .map(|i| {
-            sd(&column(i)
-                .windows(2)
-                .map(|w| w[1] - w[0])
-                .collect::<Vec<_>>())
-        })
+        .map(|i| sd(&column(i).windows(2).map(|w| w[1] - w[0]).collect::<Vec<_>>()))
         .map(|sd| sd / 2f64.sqrt())
         .collect();
     noise.sort_by(f64::total_cmp);
-    assert!(
-        (0.19..0.28).contains(&noise[1000]),
-        "median noise {}, published 0.238",
-        noise[1000]
-    );
+    assert!((0.19..0.28).contains(&noise[1000]), "median noise {}, published 0.238", noise[1000]);
 }
 
 /// Tuning curves, smoothed by a Gaussian of 5 degrees: the width of the main bump, and the bump
@@ -277,21 +204,9 @@ fn simulated_neurons_are_tuned_as_recorded_ones() {
     }
     widths.sort_by(f64::total_cmp);
     opposites.sort_by(f64::total_cmp);
-    assert!(
-        (20.0..34.0).contains(&widths[500]),
-        "median width {}",
-        widths[500]
-    );
-    assert!(
-        (0.03..0.25).contains(&opposites[500]),
-        "median opposite {}",
-        opposites[500]
-    );
-    assert!(
-        (0.3..0.9).contains(&opposites[900]),
-        "90 % opposite {}",
-        opposites[900]
-    );
+    assert!((20.0..34.0).contains(&widths[500]), "median width {}", widths[500]);
+    assert!((0.03..0.25).contains(&opposites[500]), "median opposite {}", opposites[500]);
+    assert!((0.3..0.9).contains(&opposites[900]), "90 % opposite {}", opposites[900]);
 }
 
 fn smoothed(curve: &[f64], ori: i32) -> f64 {
@@ -327,33 +242,14 @@ fn pearson(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 fn the_tutorial_trains_on_the_simulation_as_on_the_recording() {
     let (resp_all, stimuli_all) = load_data(&*SIMULATED, 1).unwrap();
-    let Split {
-        resp_train,
-        stimuli_train,
-        resp_test,
-        stimuli_test,
-    } = split(&mut TorchRng::manual_seed(4), &resp_all, &stimuli_all).unwrap();
+    let Split { resp_train, stimuli_train, resp_test, stimuli_test } =
+        split(&mut TorchRng::manual_seed(4), &resp_all, &stimuli_all).unwrap();
 
     // The original's training set begins with these orientations.
-    assert_eq!(
-        (resp_train.dims(), resp_test.dims()),
-        (&[216, 23_589][..], &[144, 23_589][..])
-    );
-    let first: Vec<f32> = stimuli_train
-        .i(..6)
-        .unwrap()
-        .flatten_all()
-        .unwrap()
-        .to_vec1()
-        .unwrap();
+    assert_eq!((resp_train.dims(), resp_test.dims()), (&[216, 23_589][..], &[144, 23_589][..]));
+    let first: Vec<f32> = stimuli_train.i(..6).unwrap().flatten_all().unwrap().to_vec1().unwrap();
     assert_eq!(first, [130.0, 137.0, 169.0, 83.0, 309.0, 186.0]);
-    let last: Vec<f32> = stimuli_test
-        .i(141..)
-        .unwrap()
-        .flatten_all()
-        .unwrap()
-        .to_vec1()
-        .unwrap();
+    let last: Vec<f32> = stimuli_test.i(141..).unwrap().flatten_all().unwrap().to_vec1().unwrap();
     assert_eq!(last, [203.0, 82.0, 81.0]);
     // Each row goes with its orientation.
     let row = |matrix: &Tensor, i: usize| matrix.i(i).unwrap().to_vec1::<f32>().unwrap();
@@ -361,20 +257,14 @@ fn the_tutorial_trains_on_the_simulation_as_on_the_recording() {
     assert_eq!(row(&resp_test, 143), row(&resp_all, 81));
 
     let (r, ori) = get_data(&mut NumpyRng::seed(1), 1, &resp_train, &stimuli_train).unwrap();
-    assert_eq!(
-        format!("{:.2}", ori.to_vec2::<f32>().unwrap()[0][0]),
-        "139.00"
-    );
+    assert_eq!(format!("{:.2}", ori.to_vec2::<f32>().unwrap()[0][0]), "139.00");
     assert_eq!(row(&r, 0), row(&resp_all, 139));
 
     let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 23_589, 10).unwrap();
     let losses = train(&net, loss::mse, &resp_train, &stimuli_train, 50, 1e-4).unwrap();
     assert!((44_600.0..44_800.0).contains(&losses[0]), "{losses:?}");
     assert!((50.0..500.0).contains(&losses[49]), "{losses:?}");
-    assert!(
-        losses[19] < 3000.0 && losses[5] > 20_000.0,
-        "the knee: {losses:?}"
-    );
+    assert!(losses[19] < 3000.0 && losses[5] > 20_000.0, "the knee: {losses:?}");
     let test = loss::mse(&net.forward(&resp_test).unwrap(), &stimuli_test).unwrap();
     let test = test.to_scalar::<f32>().unwrap();
     assert!((300.0..1500.0).contains(&test), "test loss {test}");
@@ -384,12 +274,8 @@ fn the_tutorial_trains_on_the_simulation_as_on_the_recording() {
 fn rows_that_do_not_belong_together_are_told() {
     let resp = Tensor::zeros((4, 2), DType::F32, &Device::Cpu).unwrap();
     let stimuli = Tensor::zeros((3, 1), DType::F32, &Device::Cpu).unwrap();
-    let error = split(&mut TorchRng::manual_seed(4), &resp, &stimuli)
-        .unwrap_err()
-        .to_string();
+    let error = split(&mut TorchRng::manual_seed(4), &resp, &stimuli).unwrap_err().to_string();
     assert!(error.contains("got [4, 2] and [3, 1]"), "{error}");
-    let error = get_data(&mut NumpyRng::seed(1), 1, &resp, &stimuli)
-        .unwrap_err()
-        .to_string();
+    let error = get_data(&mut NumpyRng::seed(1), 1, &resp, &stimuli).unwrap_err().to_string();
     assert!(error.starts_with("get_data: expected"), "{error}");
 }

@@ -20,21 +20,11 @@ fn int(case: &Value, name: &str) -> usize {
 }
 
 fn ints(case: &Value, name: &str) -> Vec<usize> {
-    case[name]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|x| x.as_u64().unwrap() as usize)
-        .collect()
+    case[name].as_array().unwrap().iter().map(|x| x.as_u64().unwrap() as usize).collect()
 }
 
 fn floats(case: &Value, name: &str) -> Vec<f32> {
-    case[name]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|x| x.as_f64().unwrap() as f32)
-        .collect()
+    case[name].as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect()
 }
 
 fn values(tensor: &Tensor) -> Vec<f32> {
@@ -90,15 +80,7 @@ fn initial_weights_are_torchs() {
         let net = DeepNetReLU::new(&mut rng, n_inputs, n_hidden).unwrap();
         let vars = net.vars();
         let shapes: Vec<_> = vars.iter().map(|var| var.dims().to_vec()).collect();
-        assert_eq!(
-            shapes,
-            [
-                vec![n_hidden, n_inputs],
-                vec![n_hidden],
-                vec![1, n_hidden],
-                vec![1]
-            ]
-        );
+        assert_eq!(shapes, [vec![n_hidden, n_inputs], vec![n_hidden], vec![1, n_hidden], vec![1]]);
 
         let [in_weight, in_bias, out_weight, out_bias] = [0, 1, 2, 3].map(|i| values(&vars[i]));
         let first = floats(case, "in_weight_first");
@@ -121,11 +103,7 @@ fn output_gradient_and_losses_are_torchs() {
     for case in cases("train") {
         let (n_stimuli, n_inputs) = (int(case, "n_stimuli"), int(case, "n_inputs"));
         let mut rng = TorchRng::manual_seed(int(case, "data_seed") as u64);
-        let x: Vec<f32> = rng
-            .rand(n_stimuli * n_inputs)
-            .iter()
-            .map(|u| u * 2.0 - 0.5)
-            .collect();
+        let x: Vec<f32> = rng.rand(n_stimuli * n_inputs).iter().map(|u| u * 2.0 - 0.5).collect();
         let y: Vec<f32> = rng.rand(n_stimuli).iter().map(|u| u * 360.0).collect();
         let x = Tensor::from_vec(x, (n_stimuli, n_inputs), &Device::Cpu).unwrap();
         let y = Tensor::from_vec(y, (n_stimuli, 1), &Device::Cpu).unwrap();
@@ -136,21 +114,14 @@ fn output_gradient_and_losses_are_torchs() {
         assert_close(&values(&out), &floats(case, "initial_output"), 1e-4);
 
         let gradients = loss::mse(&out, &y).unwrap().backward().unwrap();
-        let gradients: Vec<_> = net
-            .vars()
-            .iter()
-            .map(|var| values(gradients.get(var).unwrap()))
-            .collect();
+        let gradients: Vec<_> =
+            net.vars().iter().map(|var| values(gradients.get(var).unwrap())).collect();
         let expected = &case["first_gradient"];
         assert_close(&gradients[1], &floats(expected, "in_bias"), 1e-4);
         assert_close(&gradients[2], &floats(expected, "out_weight"), 1e-4);
         assert_close(&gradients[3], &floats(expected, "out_bias"), 1e-4);
         let abs_sum: f32 = gradients[0].iter().map(|g| g.abs()).sum();
-        assert_close(
-            &[abs_sum],
-            &[expected["in_weight_abs_sum"].as_f64().unwrap() as f32],
-            1e-4,
-        );
+        assert_close(&[abs_sum], &[expected["in_weight_abs_sum"].as_f64().unwrap() as f32], 1e-4);
 
         let lr = case["lr"].as_f64().unwrap();
         let losses = train(&net, loss::mse, &x, &y, int(case, "n_epochs"), lr).unwrap();

@@ -47,25 +47,16 @@ pub fn write(folder: &Path, vendored: &Path, xtask: &Path) -> Result<()> {
     let bin = folder.join("cargo/bin");
     fs::create_dir_all(&bin)?;
     let program = bin.join("cargo");
-    fs::write(
-        &program,
-        format!("#!/bin/sh\nexec '{}' cargo \"$@\"\n", xtask.display()),
-    )?;
+    fs::write(&program, format!("#!/bin/sh\nexec '{}' cargo \"$@\"\n", xtask.display()))?;
     fs::set_permissions(program, fs::Permissions::from_mode(0o755))?;
 
     let (std, library) = (folder.join("std"), std_source()?);
     for (name, dependencies) in STD {
         fs::create_dir_all(std.join(name))?;
-        let from = if name == "hashbrown" {
-            vendored
-        } else {
-            &library
-        };
+        let from = if name == "hashbrown" { vendored } else { &library };
         symlink(from.join(name).join("src"), std.join(name).join("src"))?;
-        let paths: String = dependencies
-            .iter()
-            .map(|d| format!("{d} = {{ path = \"../{d}\" }}\n"))
-            .collect();
+        let paths: String =
+            dependencies.iter().map(|d| format!("{d} = {{ path = \"../{d}\" }}\n")).collect();
         let manifest =
             format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n[dependencies]\n{paths}");
         fs::write(std.join(name).join("Cargo.toml"), manifest)?;
@@ -74,9 +65,7 @@ pub fn write(folder: &Path, vendored: &Path, xtask: &Path) -> Result<()> {
     let workspace = format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n");
     fs::write(std.join("Cargo.toml"), workspace)?;
     let mut lock = cargo();
-    run(lock
-        .args(["generate-lockfile", "--offline", "--quiet"])
-        .current_dir(std))
+    run(lock.args(["generate-lockfile", "--offline", "--quiet"]).current_dir(std))
 }
 
 /// Does what cargo does, and hides crates where it is asked which there are.
@@ -105,9 +94,7 @@ fn hide_crates(metadata: &mut Value) -> Option<()> {
         let (Some(from), Some(to)) = (name(from), name(to)) else {
             return false;
         };
-        SHOWN
-            .iter()
-            .any(|(of, shown)| *of == from && !shown.contains(&to))
+        SHOWN.iter().any(|(of, shown)| *of == from && !shown.contains(&to))
     };
     let mut nodes = metadata["resolve"]["nodes"].as_array()?.clone();
     for node in &mut nodes {
@@ -158,14 +145,7 @@ mod tests {
     #[test]
     fn helpers_and_candle_are_shown_and_what_is_behind_them_is_not() {
         let mut metadata = graph(
-            &[
-                "ctx",
-                "helpers",
-                "candle-core",
-                "candle-nn",
-                "gemm",
-                "plotters",
-            ],
+            &["ctx", "helpers", "candle-core", "candle-nn", "gemm", "plotters"],
             &[
                 ("ctx", "helpers"),
                 ("helpers", "candle-core"),

@@ -11,9 +11,7 @@ use crate::root;
 /// Runs a command to its end. A failure is an error.
 pub fn run(command: &mut Command) -> Result<()> {
     let program = Path::new(command.get_program()).to_path_buf();
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {}", program.display()))?;
+    let status = command.status().with_context(|| format!("cannot start {}", program.display()))?;
     if !status.success() {
         let name = program.file_name().unwrap_or_default();
         bail!("{} failed ({status}): see above", name.display());

@@ -19,10 +19,7 @@ pub fn print() -> Result<()> {
     line("Rust", version("rustc"));
     line("C compiler", version("cc"));
     let source = toolchain::std_source().map(|folder| folder.display().to_string());
-    line(
-        "standard library's sources",
-        source.unwrap_or_else(|_| NOT_YET.into()),
-    );
+    line("standard library's sources", source.unwrap_or_else(|_| NOT_YET.into()));
     let problems = problems();
     if let Ok(home) = store::home() {
         line("folder", home.display().to_string());
@@ -40,10 +37,7 @@ pub fn print() -> Result<()> {
         println!("nothing is wrong");
         return Ok(());
     }
-    bail!(
-        "doctor: fix the {} problems above, then run `cargo xtask lab`",
-        problems.len()
-    )
+    bail!("doctor: fix the {} problems above, then run `cargo xtask lab`", problems.len())
 }
 
 fn print_installation(line: impl Fn(&str, String)) -> Result<()> {
@@ -51,18 +45,11 @@ fn print_installation(line: impl Fn(&str, String)) -> Result<()> {
     let python = python::installed()?;
     let lab_version = python.as_ref().map(|python| {
         let version = first_line(python.with_file_name("jupyter-lab"), &["--version"]);
-        format!(
-            "{} in {}",
-            version.unwrap_or_else(|| "missing".into()),
-            python.display()
-        )
+        format!("{} in {}", version.unwrap_or_else(|| "missing".into()), python.display())
     });
     line("JupyterLab", lab_version.unwrap_or_else(not_yet));
     let running = python.and_then(|python| lab::running(&python)).is_some();
-    line(
-        "JupyterLab, running",
-        if running { "yes" } else { "no" }.into(),
-    );
+    line("JupyterLab, running", if running { "yes" } else { "no" }.into());
     let evcxr = evcxr::installed()?;
     let version =
         |program: std::path::PathBuf| format!("evcxr {} in {}", evcxr::VERSION, program.display());
@@ -82,10 +69,6 @@ fn state(prepared: &Prepared) -> Result<String> {
     }
     let (compiled, is_edited) = prepared.compiled()?;
     let hours = compiled.elapsed().unwrap_or_default().as_secs_f64() / 3600.0;
-    let state = if is_edited {
-        "but helpers has changed since"
-    } else {
-        "up to date"
-    };
+    let state = if is_edited { "but helpers has changed since" } else { "up to date" };
     Ok(format!("{hours:.1} hours ago, {state}"))
 }

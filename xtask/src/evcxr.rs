@@ -36,10 +36,7 @@ fn patches() -> Result<Vec<(String, String)>> {
 fn part() -> Result<Part> {
     let patches: String = patches()?.into_iter().map(|(_, text)| text).collect();
     let workspace = fs::read_to_string(patch_folder().join("workspace.toml"))?;
-    Part::new(
-        "evcxr",
-        &[VERSION, &patches, &workspace, &toolchain::identity()?],
-    )
+    Part::new("evcxr", &[VERSION, &patches, &workspace, &toolchain::identity()?])
 }
 
 fn program(part: &Part) -> PathBuf {
@@ -77,10 +74,7 @@ pub fn install() -> Result<PathBuf> {
                 "target",
             ]);
             run(build.current_dir(&workspace))?;
-            fs::rename(
-                workspace.join("target/release/evcxr_jupyter"),
-                program(&part),
-            )?;
+            fs::rename(workspace.join("target/release/evcxr_jupyter"), program(&part))?;
             fs::remove_dir_all(workspace)?;
             part.finish()
         })?;
@@ -93,23 +87,14 @@ fn patched_source(workspace: &Path) -> Result<()> {
     fs::create_dir_all(workspace)?;
     for name in ["evcxr", "evcxr_jupyter"] {
         let mut copy = Command::new("cp");
-        run(copy
-            .arg("-R")
-            .arg(published_source(name)?)
-            .arg(workspace.join(name)))?;
+        run(copy.arg("-R").arg(published_source(name)?).arg(workspace.join(name)))?;
     }
     for (name, text) in patches()? {
         apply(workspace, &text)
             .with_context(|| format!("{name} does not fit evcxr {VERSION}: renew the patch"))?;
     }
-    fs::copy(
-        patch_folder().join("workspace.toml"),
-        workspace.join("Cargo.toml"),
-    )?;
-    fs::rename(
-        workspace.join("evcxr_jupyter/Cargo.lock"),
-        workspace.join("Cargo.lock"),
-    )?;
+    fs::copy(patch_folder().join("workspace.toml"), workspace.join("Cargo.toml"))?;
+    fs::rename(workspace.join("evcxr_jupyter/Cargo.lock"), workspace.join("Cargo.lock"))?;
     Ok(())
 }
 

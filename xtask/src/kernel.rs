@@ -55,25 +55,17 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
     sweep();
     let kernels = store::home()?.join("kernels");
     fs::create_dir_all(&kernels).with_context(|| store::cannot_write(&kernels))?;
-    let own = tempfile::Builder::new()
-        .prefix("kernel-")
-        .tempdir_in(&kernels)?;
+    let own = tempfile::Builder::new().prefix("kernel-").tempdir_in(&kernels)?;
     let lock = File::create(own.path().join("lock"))?;
     lock.try_lock().ok();
     let build = own.path().join("build");
     fs::create_dir(own.path().join(".cargo"))?;
-    fs::copy(
-        folder.join(".cargo/config.toml"),
-        own.path().join(".cargo/config.toml"),
-    )?;
+    fs::copy(folder.join(".cargo/config.toml"), own.path().join(".cargo/config.toml"))?;
     {
         let lock = File::open(folder.join("lock"))?;
         lock.lock_shared().ok(); // what is prepared is not being replaced
         link_tree(&folder.join("build/target"), &build.join("target")).with_context(|| {
-            format!(
-                "cannot link to {}: run `cargo xtask lab` again",
-                folder.display()
-            )
+            format!("cannot link to {}: run `cargo xtask lab` again", folder.display())
         })?;
     }
     if let Some(notice) = notice(folder) {
@@ -84,9 +76,7 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
 
 /// What the learner has to know about this kernel, for the first cell to print.
 fn notice(folder: &Path) -> Option<String> {
-    let prepared = Prepared::new()
-        .ok()
-        .filter(|prepared| prepared.folder() == folder);
+    let prepared = Prepared::new().ok().filter(|prepared| prepared.folder() == folder);
     let Some(prepared) = prepared else {
         return Some(
             "this kernel is out of date: close JupyterLab and run `cargo xtask lab` again".into(),
@@ -114,14 +104,7 @@ fn supervise(command: &mut Command) -> Result<ExitStatus> {
         if is_orphan || asked_to_end.load(Ordering::Relaxed) {
             child.kill()?;
             child.wait()?;
-            bail!(
-                "{}",
-                if is_orphan {
-                    "Jupyter has ended"
-                } else {
-                    "ended by a signal"
-                }
-            );
+            bail!("{}", if is_orphan { "Jupyter has ended" } else { "ended by a signal" });
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -132,17 +115,12 @@ fn spawn(command: &mut Command) -> Result<Child> {
     #[cfg(target_os = "linux")]
     {
         use std::os::unix::process::CommandExt;
-        let end_with_parent = || {
-            Ok(rustix::process::set_parent_process_death_signal(Some(
-                Signal::KILL,
-            ))?)
-        };
+        let end_with_parent =
+            || Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?);
         // SAFETY: between fork and exec only a system call is made.
         unsafe { command.pre_exec(end_with_parent) };
     }
-    command
-        .spawn()
-        .with_context(|| format!("cannot start {}", command.get_program().display()))
+    command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
 }
 
 /// Ends what cells have started and this process. Only where Jupyter has given the kernel a process
@@ -170,30 +148,20 @@ pub fn count() -> (usize, usize) {
 
 fn kernels() -> Vec<PathBuf> {
     let kernels = store::home().and_then(|home| Ok(fs::read_dir(home.join("kernels"))?));
-    kernels
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|kernel| kernel.path())
-        .collect()
+    kernels.into_iter().flatten().flatten().map(|kernel| kernel.path()).collect()
 }
 
 fn is_in_use(folder: &Path) -> bool {
     // One that is just being made may not be locked yet.
-    let age = || {
-        SystemTime::now()
-            .duration_since(fs::metadata(folder).ok()?.modified().ok()?)
-            .ok()
-    };
+    let age = || SystemTime::now().duration_since(fs::metadata(folder).ok()?.modified().ok()?).ok();
     if age().is_none_or(|age| age < Duration::from_secs(60)) {
         return true;
     }
     // Opened for writing: over a network a file that is only read cannot be locked.
     match File::options().write(true).open(folder.join("lock")) {
-        Ok(lock) => matches!(
-            lock.try_lock(),
-            Err(TryLockError::WouldBlock | TryLockError::Error(_))
-        ),
+        Ok(lock) => {
+            matches!(lock.try_lock(), Err(TryLockError::WouldBlock | TryLockError::Error(_)))
+        }
         Err(err) => err.kind() != ErrorKind::NotFound,
     }
 }
@@ -201,9 +169,7 @@ fn is_in_use(folder: &Path) -> bool {
 /// Whether cargo and rustc replace a file as a whole, so that a link to it cannot be written through.
 fn is_replaced_as_a_whole(file: &Path) -> bool {
     file.extension().is_some_and(|extension| {
-        ["rlib", "rmeta", "so", "dylib"]
-            .iter()
-            .any(|replaced| extension == *replaced)
+        ["rlib", "rmeta", "so", "dylib"].iter().any(|replaced| extension == *replaced)
     })
 }
 
@@ -217,10 +183,7 @@ pub fn link_tree(from: &Path, to: &Path) -> Result<()> {
         let name = entry.file_name();
         let crate_name = name.to_string_lossy();
         let crate_name = crate_name.strip_prefix("lib").unwrap_or(&crate_name);
-        if ["ctx-", "ctx.", "code_", "incremental"]
-            .iter()
-            .any(|p| crate_name.starts_with(p))
-        {
+        if ["ctx-", "ctx.", "code_", "incremental"].iter().any(|p| crate_name.starts_with(p)) {
             continue;
         }
         let (source, target) = (entry.path(), to.join(&name));
@@ -237,10 +200,7 @@ pub fn link_tree(from: &Path, to: &Path) -> Result<()> {
                 fs::Permissions::from_mode(metadata.permissions().mode() | 0o200),
             )?;
             // cargo compares the times of files to tell what is out of date.
-            File::options()
-                .append(true)
-                .open(&target)?
-                .set_modified(metadata.modified()?)?;
+            File::options().append(true).open(&target)?.set_modified(metadata.modified()?)?;
         }
     }
     Ok(())

@@ -35,9 +35,7 @@ pub fn running(python: &Path) -> Option<String> {
     let servers: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).ok()?;
     let notebooks = root().join("notebooks").canonicalize().ok()?;
     let is_ours = |server: &&serde_json::Value| {
-        let folder = server["root_dir"]
-            .as_str()
-            .map(|dir| Path::new(dir).canonicalize());
+        let folder = server["root_dir"].as_str().map(|dir| Path::new(dir).canonicalize());
         folder.is_some_and(|folder| folder.is_ok_and(|folder| folder == notebooks))
     };
     let server = servers.iter().find(is_ours)?;

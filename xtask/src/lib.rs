@@ -18,7 +18,5 @@ use std::path::Path;
 
 /// The folder that holds the workspace.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask is in a workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in a workspace")
 }

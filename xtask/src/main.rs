@@ -36,10 +36,7 @@ enum Xtask {
     /// Print what is installed, what is prepared, and what is wrong
     Doctor,
     /// Write the notebooks as a variant to a folder
-    Export {
-        variant: notebook::Variant,
-        folder: PathBuf,
-    },
+    Export { variant: notebook::Variant, folder: PathBuf },
     /// Let notebooks use a further crate with :dep, for example rand@0.9
     Add { name: String },
     /// Measure speed, or compare all numbers with PyTorch's
@@ -102,18 +99,12 @@ fn execute(xtask: Xtask) -> Result<ExitCode> {
 }
 
 fn exit_code(status: std::process::ExitStatus) -> ExitCode {
-    status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .map_or(ExitCode::FAILURE, ExitCode::from)
+    status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn run_notebook(notebook: &Path) -> Result<()> {
     if !notebook.is_file() {
-        bail!(
-            "run: there is no notebook {}: give the path of an .ipynb file",
-            notebook.display()
-        );
+        bail!("run: there is no notebook {}: give the path of an .ipynb file", notebook.display());
     }
     let name = notebook.file_name().context("a notebook has a name")?;
     let executed = root().join("target/run").join(name);
@@ -132,11 +123,7 @@ fn bench(what: Bench) -> Result<()> {
         }
         Bench::Parity | Bench::Speed => {
             let mut bench = script(&python, "bench_torch.py");
-            bench.arg(if matches!(what, Bench::Parity) {
-                "parity"
-            } else {
-                "speed"
-            });
+            bench.arg(if matches!(what, Bench::Parity) { "parity" } else { "speed" });
             let _lock = store::lock()?;
             bench.arg(Environment::torch()?.install()?);
             bench
@@ -157,14 +144,7 @@ fn test() -> Result<()> {
         run(cargo().args(args))
     };
     run_cargo(&["fmt", "--all", "--check"])?;
-    run_cargo(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ])?;
+    run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     run_cargo(&["test", "--workspace"])?;
 
     let Installation { python, prepared } = setup()?;
@@ -173,14 +153,7 @@ fn test() -> Result<()> {
         Environment::testing()?.install()?
     };
     let mut pytest = Command::new(&testing);
-    pytest.args([
-        "-m",
-        "pytest",
-        "--verbose",
-        "--durations=0",
-        "-p",
-        "no:cacheprovider",
-    ]);
+    pytest.args(["-m", "pytest", "--verbose", "--durations=0", "-p", "no:cacheprovider"]);
     pytest.arg(root().join("xtask/python/tests"));
     // nbgrader looks for programs of its own on the path.
     let mut path = OsString::from(testing.parent().context("Python is in a folder")?);

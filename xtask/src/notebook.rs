@@ -51,45 +51,31 @@ impl Notebook {
         let text =
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let json = serde_json::from_str(&text);
-        Ok(Self(json.with_context(|| {
-            format!("{} is no notebook", path.display())
-        })?))
+        Ok(Self(json.with_context(|| format!("{} is no notebook", path.display()))?))
     }
 
     /// As Jupyter writes it.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut text = Vec::new();
         let pretty = PrettyFormatter::with_indent(b" ");
-        self.0
-            .serialize(&mut Serializer::with_formatter(&mut text, pretty))?;
+        self.0.serialize(&mut Serializer::with_formatter(&mut text, pretty))?;
         text.push(b'\n');
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
     fn cells(&mut self) -> &mut Vec<Value> {
-        self.0["cells"]
-            .as_array_mut()
-            .expect("a notebook has cells")
+        self.0["cells"].as_array_mut().expect("a notebook has cells")
     }
 
     /// The source of the solution cell of that name, for an exercise cell.
     fn solution_of(&self, exercise: &Value) -> Option<Result<String>> {
-        let name = exercise["id"]
-            .as_str()?
-            .split_once("-exercise-")?
-            .1
-            .to_owned();
+        let name = exercise["id"].as_str()?.split_once("-exercise-")?.1.to_owned();
         let is_solution = |cell: &&Value| {
             let id = cell["id"].as_str().unwrap_or_default();
-            id.split_once("-solution-")
-                .is_some_and(|(_, solved)| solved == name)
+            id.split_once("-solution-").is_some_and(|(_, solved)| solved == name)
         };
         let solution = self.0["cells"].as_array()?.iter().find(is_solution);
-        Some(
-            solution
-                .map(source)
-                .with_context(|| format!("exercise {name} has no solution")),
-        )
+        Some(solution.map(source).with_context(|| format!("exercise {name} has no solution")))
     }
 
     /// Puts solutions in their exercises' places, opens teaching notes, and adds what nbgrader reads.
@@ -118,13 +104,9 @@ impl Notebook {
     /// The instructors' version with stubs for solutions and without teaching notes.
     fn student(self) -> Result<Self> {
         let mut notebook = self.instructor()?;
-        notebook
-            .cells()
-            .retain(|cell| !has_tag(cell, "teaching-notes"));
+        notebook.cells().retain(|cell| !has_tag(cell, "teaching-notes"));
         for cell in notebook.cells() {
-            let metadata = cell["metadata"]
-                .as_object_mut()
-                .context("a cell has metadata")?;
+            let metadata = cell["metadata"].as_object_mut().context("a cell has metadata")?;
             if metadata.shift_remove("nbgrader").is_some() {
                 let exercise = stubbed(&source(cell))?;
                 set_source(cell, &exercise);
@@ -152,11 +134,7 @@ fn as_rust(cell: &Value) -> String {
         }
     };
     let text = source(cell);
-    let lines: Vec<String> = text
-        .lines()
-        .filter(|line| !is_mark(line))
-        .map(rust)
-        .collect();
+    let lines: Vec<String> = text.lines().filter(|line| !is_mark(line)).map(rust).collect();
     lines.join("\n")
 }
 
@@ -206,10 +184,7 @@ fn set_source(cell: &mut Value, text: &str) {
 pub fn notebooks() -> Result<Vec<PathBuf>> {
     let files = fs::read_dir(root().join("notebooks"))?;
     let mut files: Vec<PathBuf> = files.map(|file| Ok(file?.path())).collect::<Result<_>>()?;
-    files.retain(|file| {
-        file.extension()
-            .is_some_and(|extension| extension == "ipynb")
-    });
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "ipynb"));
     files.sort();
     Ok(files)
 }
@@ -227,11 +202,9 @@ pub fn export(variant: Variant, folder: &Path) -> Result<()> {
         let name = name.file_name().context("a notebook has a name")?;
         let target = match variant {
             Variant::Student => folder.join(name).with_extension("ipynb"),
-            Variant::Instructor => folder
-                .join("source")
-                .join(name)
-                .join(name)
-                .with_extension("ipynb"),
+            Variant::Instructor => {
+                folder.join("source").join(name).join(name).with_extension("ipynb")
+            }
             Variant::Script => folder.join(name).with_extension("rs"),
         };
         let mut notebook = Notebook::read(&path)?;
@@ -253,10 +226,7 @@ pub fn export(variant: Variant, folder: &Path) -> Result<()> {
 
 fn write_new(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if path.exists() {
-        bail!(
-            "export: {} exists: name another folder, or delete it first",
-            path.display()
-        );
+        bail!("export: {} exists: name another folder, or delete it first", path.display());
     }
     fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
     write(path)
@@ -304,11 +274,7 @@ mod tests {
         for path in notebooks().unwrap() {
             let copy = dir.path().join("copy.ipynb");
             Notebook::read(&path).unwrap().write(&copy).unwrap();
-            assert!(
-                fs::read(&copy).unwrap() == fs::read(&path).unwrap(),
-                "{}",
-                path.display()
-            );
+            assert!(fs::read(&copy).unwrap() == fs::read(&path).unwrap(), "{}", path.display());
         }
     }
 
@@ -334,9 +300,7 @@ mod tests {
     #[test]
     fn export_never_overwrites() {
         let notebooks = root().join("notebooks");
-        let err = export(Variant::Student, &notebooks)
-            .unwrap_err()
-            .to_string();
+        let err = export(Variant::Student, &notebooks).unwrap_err().to_string();
         assert!(err.contains("exists: name another folder"), "{err}");
     }
 }

@@ -43,11 +43,7 @@ pub struct Prepared {
 impl Prepared {
     pub fn new() -> Result<Self> {
         let read = |path: &str| fs::read_to_string(root().join(path)).context(path.to_owned());
-        let manifests = [
-            read("Cargo.lock")?,
-            read("Cargo.toml")?,
-            read("helpers/Cargo.toml")?,
-        ];
+        let manifests = [read("Cargo.lock")?, read("Cargo.toml")?, read("helpers/Cargo.toml")?];
         let crates = Part::new("crates", &[&manifests.concat(), &added()?])?;
         let dependencies = [
             crates.folder.display().to_string(),
@@ -57,11 +53,7 @@ impl Prepared {
         ]
         .join("\n");
         let part = Part::new("kernel", &[&dependencies, &prelude()])?;
-        Ok(Self {
-            part,
-            crates,
-            dependencies,
-        })
+        Ok(Self { part, crates, dependencies })
     }
 
     pub fn folder(&self) -> &Path {
@@ -91,9 +83,7 @@ impl Prepared {
                 self.compile(python)
             })
         } else if self.compiled()?.1 {
-            step("compiling helpers, which has changed", || {
-                self.compile(python)
-            })
+            step("compiling helpers, which has changed", || self.compile(python))
         } else {
             Ok(())
         }
@@ -118,10 +108,7 @@ impl Prepared {
         });
         let kernels = self.jupyter_path().join("kernels/rust");
         fs::create_dir_all(&kernels)?;
-        Ok(fs::write(
-            kernels.join("kernel.json"),
-            serde_json::to_string_pretty(&spec)?,
-        )?)
+        Ok(fs::write(kernels.join("kernel.json"), serde_json::to_string_pretty(&spec)?)?)
     }
 
     fn vendored(&self) -> PathBuf {
@@ -152,12 +139,8 @@ impl Prepared {
             kernel::link_tree(&seed.join("target"), &new.join("target"))?;
         }
         let mut runner = Command::new(python);
-        runner
-            .arg(root().join("xtask/python/run_notebook.py"))
-            .arg("--prepare");
-        runner
-            .arg(root().join("notebooks"))
-            .env(kernel::PREPARE, &new);
+        runner.arg(root().join("xtask/python/run_notebook.py")).arg("--prepare");
+        runner.arg(root().join("notebooks")).env(kernel::PREPARE, &new);
         run(self.for_jupyter(&mut runner))?;
         kernel::protect(&new)?;
 
@@ -181,10 +164,7 @@ impl Prepared {
         let same = |folder: &PathBuf| {
             fs::read_to_string(folder.join("dependencies")).is_ok_and(|d| d == self.dependencies)
         };
-        let builds = folders
-            .into_iter()
-            .filter(same)
-            .map(|folder| folder.join("build"));
+        let builds = folders.into_iter().filter(same).map(|folder| folder.join("build"));
         Ok(builds.into_iter().find(|build| build.exists()))
     }
 
@@ -208,11 +188,7 @@ fn prelude() -> String {
 /// Further crates that notebooks may name, as lines of a `[dependencies]` table.
 fn added() -> Result<String> {
     let list = store::home()?.join("crates.toml");
-    if list.exists() {
-        Ok(fs::read_to_string(list)?)
-    } else {
-        Ok(String::new())
-    }
+    if list.exists() { Ok(fs::read_to_string(list)?) } else { Ok(String::new()) }
 }
 
 /// Lets notebooks name a further crate, given as `NAME` or `NAME@VERSION`: the kernel, which uses no
@@ -221,20 +197,10 @@ pub fn add(name: &str) -> Result<()> {
     let (name, version) = name.split_once('@').unwrap_or((name, "*"));
     let line = format!("{name} = {version:?}");
     let before = added()?;
-    let others = before
-        .lines()
-        .filter(|other| !other.starts_with(&format!("{name} =")));
-    let after: String = others
-        .chain([&*line])
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let others = before.lines().filter(|other| !other.starts_with(&format!("{name} =")));
+    let after: String = others.chain([&*line]).map(|line| format!("{line}\n")).collect();
     let trial = tempfile::tempdir_in(store::home()?)?;
-    vendor(
-        &Part {
-            folder: trial.path().join("crates"),
-        },
-        &after,
-    )?; // fails if there is no such crate
+    vendor(&Part { folder: trial.path().join("crates") }, &after)?; // fails if there is no such crate
     fs::write(store::home()?.join("crates.toml"), after)?;
     println!("after the kernel's next restart a notebook's first cell may say  :dep {line}");
     Ok(())
@@ -257,9 +223,7 @@ fn vendor(part: &Part, further: &str) -> Result<()> {
     fs::write(part.folder.join("Cargo.toml"), manifest)?;
     fs::copy(root().join("Cargo.lock"), part.folder.join("Cargo.lock"))?;
     let mut vendor = cargo();
-    vendor
-        .args(["vendor", "--quiet", "--respect-source-config"])
-        .current_dir(&part.folder);
+    vendor.args(["vendor", "--quiet", "--respect-source-config"]).current_dir(&part.folder);
     run(vendor.stdout(Stdio::null()))?;
     part.finish()
 }

@@ -70,13 +70,7 @@ impl Environment {
              install python3-venv)",
         )?;
         let mut pip = Command::new(self.python());
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            "--progress-bar=off",
-        ]);
+        pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"]);
         run(clean(pip.args(&self.packages)))?;
         disable_news_prompt(&self.python())?;
         self.part.finish()
@@ -104,28 +98,13 @@ pub fn active_conda() -> Option<PathBuf> {
 /// A Python that environments can be made from.
 pub fn base_python() -> Option<&'static str> {
     const IS_NEW: &str = "import sys; print(sys.version_info >= (3, 11))";
-    let names = [
-        "python3",
-        "python3.14",
-        "python3.13",
-        "python3.12",
-        "python3.11",
-        "python",
-    ];
-    names
-        .into_iter()
-        .find(|name| first_line(name, &["-c", IS_NEW]).as_deref() == Some("True"))
+    let names = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python"];
+    names.into_iter().find(|name| first_line(name, &["-c", IS_NEW]).as_deref() == Some("True"))
 }
 
 /// Removes the variables that make Python or pip use other folders than the environment's own.
 pub fn clean(command: &mut Command) -> &mut Command {
-    for name in [
-        "PYTHONHOME",
-        "PYTHONPATH",
-        "PIP_USER",
-        "PIP_TARGET",
-        "PIP_PREFIX",
-    ] {
+    for name in ["PYTHONHOME", "PYTHONPATH", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"] {
         command.env_remove(name);
     }
     command.env("PYTHONNOUSERSITE", "1")
@@ -136,13 +115,7 @@ pub fn clean(command: &mut Command) -> &mut Command {
 fn pinned(environment: &str) -> Vec<String> {
     environment
         .lines()
-        .filter_map(|line| {
-            line.split('#')
-                .next()?
-                .trim()
-                .strip_prefix("- ")?
-                .split_once('=')
-        })
+        .filter_map(|line| line.split('#').next()?.trim().strip_prefix("- ")?.split_once('='))
         .filter(|(name, _)| !["python", "rust"].contains(&name.trim_end_matches(['<', '>', '='])))
         .map(|(name, version)| format!("{name}=={version}"))
         .collect()
@@ -151,10 +124,7 @@ fn pinned(environment: &str) -> Vec<String> {
 /// Keeps JupyterLab from asking, at its first start, whether it may fetch news. Settings that an
 /// environment has already are left alone.
 fn disable_news_prompt(python: &Path) -> Result<()> {
-    let prefix = python
-        .parent()
-        .and_then(Path::parent)
-        .context("Python is in PREFIX/bin")?;
+    let prefix = python.parent().and_then(Path::parent).context("Python is in PREFIX/bin")?;
     let settings = prefix.join("share/jupyter/lab/settings");
     let file = settings.join("overrides.json");
     if file.exists() {

@@ -64,10 +64,8 @@ pub fn problems() -> Vec<String> {
     match store::home() {
         Err(err) => problems.push(err.to_string()),
         Ok(home) if !is_writable(&home) => {
-            problems.push(format!(
-                "{}, or set DECODING_HOME to a folder that is",
-                cannot_write(&home)
-            ));
+            problems
+                .push(format!("{}, or set DECODING_HOME to a folder that is", cannot_write(&home)));
         }
         Ok(home) => {
             if let Some(free) = free_gb(&home).filter(|&free| free < 2.0) {
@@ -81,10 +79,9 @@ pub fn problems() -> Vec<String> {
     }
     match toolchain::cargo_home() {
         Ok(home) if is_writable(&home) => {}
-        Ok(home) => problems.push(format!(
-            "{}, since cargo keeps crates there",
-            cannot_write(&home)
-        )),
+        Ok(home) => {
+            problems.push(format!("{}, since cargo keeps crates there", cannot_write(&home)))
+        }
         Err(err) => problems.push(err.to_string()),
     }
     problems

@@ -32,9 +32,7 @@ pub struct Part {
 impl Part {
     /// The part that depends on these texts, whether it is complete or not.
     pub fn new(name: &str, depends_on: &[&str]) -> Result<Self> {
-        Ok(Self {
-            folder: home()?.join(format!("{name}-{}", hash(depends_on))),
-        })
+        Ok(Self { folder: home()?.join(format!("{name}-{}", hash(depends_on))) })
     }
 
     pub fn is_complete(&self) -> bool {
@@ -54,8 +52,7 @@ impl Part {
     /// Marks the part as complete since an earlier moment.
     pub fn finish_as_of(&self, time: SystemTime) -> Result<()> {
         let mark = File::create(self.folder.join(MARK));
-        mark.and_then(|mark| mark.set_modified(time))
-            .with_context(|| cannot_write(&self.folder))
+        mark.and_then(|mark| mark.set_modified(time)).with_context(|| cannot_write(&self.folder))
     }
 
     pub fn finished(&self) -> Result<SystemTime> {
@@ -84,9 +81,7 @@ pub fn cannot_write(path: &Path) -> String {
 pub fn lock() -> Result<File> {
     let file = home()?.join("lock");
     let open = || {
-        fs::create_dir_all(home()?)
-            .and_then(|()| File::create(&file))
-            .map_err(anyhow::Error::from)
+        fs::create_dir_all(home()?).and_then(|()| File::create(&file)).map_err(anyhow::Error::from)
     };
     let lock = open().with_context(|| cannot_write(&file))?;
     if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {

@@ -55,10 +55,7 @@ pub fn cargo() -> Command {
 
 /// What the compiled crates depend on: version, commit and host of rustc.
 pub fn identity() -> Result<String> {
-    let rustc = Command::new("rustc")
-        .arg("-vV")
-        .current_dir(root())
-        .output();
+    let rustc = Command::new("rustc").arg("-vV").current_dir(root()).output();
     let rustc = rustc.context("there is no rustc: install Rust from https://rustup.rs")?;
     Ok(String::from_utf8_lossy(&rustc.stdout).into_owned())
 }
@@ -85,9 +82,7 @@ pub fn std_source() -> Result<PathBuf> {
 pub fn add_std_source() -> Result<()> {
     if std_source().is_err() && first_line("rustup", &["--version"]).is_some() {
         let mut rustup = Command::new("rustup");
-        run(rustup
-            .args(["component", "add", "rust-src"])
-            .current_dir(root()))?;
+        run(rustup.args(["component", "add", "rust-src"]).current_dir(root()))?;
     }
     std_source().map(drop)
 }
@@ -95,9 +90,7 @@ pub fn add_std_source() -> Result<()> {
 /// Removes the variables that change what cargo and rustc build, so that kernels find the crates
 /// up to date that were compiled for them, whatever the user's environment says.
 pub fn clear_build_variables(command: &mut Command) {
-    const C_COMPILERS: [&str; 7] = [
-        "CC", "CXX", "AR", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS",
-    ];
+    const C_COMPILERS: [&str; 7] = ["CC", "CXX", "AR", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS"];
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let is_cargos = text.starts_with("CARGO") || text.starts_with("__CARGO");
@@ -113,11 +106,8 @@ pub fn clear_build_variables(command: &mut Command) {
 /// libraries. Of the user's folders of libraries those in the workspace are left out: the
 /// `libhelpers` there is not the one that cells are compiled against.
 pub fn set_paths(command: &mut Command, sysroot: &Path) {
-    let libraries = if cfg!(target_os = "macos") {
-        "DYLD_FALLBACK_LIBRARY_PATH"
-    } else {
-        "LD_LIBRARY_PATH"
-    };
+    let libraries =
+        if cfg!(target_os = "macos") { "DYLD_FALLBACK_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
     for (variable, first) in [(libraries, "lib"), ("PATH", "bin")] {
         let users = std::env::var_os(variable).unwrap_or_default();
         let users = std::env::split_paths(&users)

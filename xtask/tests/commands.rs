@@ -22,12 +22,7 @@ fn xtask(command: &str, programs: &[(&str, &str)], home: &str) -> Output {
     }
     let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
     xtask.arg(command).env("PATH", bin.path()).env("HOME", home);
-    for name in [
-        "CARGO_HOME",
-        "CONDA_PREFIX",
-        "DECODING_HOME",
-        "XDG_DATA_HOME",
-    ] {
+    for name in ["CARGO_HOME", "CONDA_PREFIX", "DECODING_HOME", "XDG_DATA_HOME"] {
         xtask.env_remove(name);
     }
     xtask.output().unwrap()
@@ -39,46 +34,21 @@ fn doctor_names_each_missing_tool_and_what_to_do() {
     let home = home.path().to_str().unwrap();
     let old = ("rustc", "rustc 1.94.1 (x)");
     for (programs, home, expected) in [
-        (
-            &[CC, PYTHON][..],
-            home,
-            "there is no rustc: install Rust from",
-        ),
+        (&[CC, PYTHON][..], home, "there is no rustc: install Rust from"),
         (&[RUSTC, PYTHON], home, "there is no C compiler `cc`"),
-        (
-            &[RUSTC, CC],
-            home,
-            "there is no Python 3.11 or later: install one",
-        ),
-        (
-            &[old, CC, PYTHON],
-            home,
-            "expected 1.95.0, got rustc 1.94.1 (x): run `rustup",
-        ),
-        (
-            &[RUSTC, CC, PYTHON],
-            "/proc",
-            "/proc/.cargo: make it writable",
-        ),
+        (&[RUSTC, CC], home, "there is no Python 3.11 or later: install one"),
+        (&[old, CC, PYTHON], home, "expected 1.95.0, got rustc 1.94.1 (x): run `rustup"),
+        (&[RUSTC, CC, PYTHON], "/proc", "/proc/.cargo: make it writable"),
     ] {
         let output = xtask("doctor", programs, home);
         let said = String::from_utf8_lossy(&output.stdout);
-        let lines: Vec<&str> = said
-            .lines()
-            .filter(|line| line.contains(expected))
-            .collect();
-        assert!(
-            lines.len() == 1 && lines[0].starts_with("wrong: "),
-            "{expected:?} in\n{said}"
-        );
+        let lines: Vec<&str> = said.lines().filter(|line| line.contains(expected)).collect();
+        assert!(lines.len() == 1 && lines[0].starts_with("wrong: "), "{expected:?} in\n{said}");
         assert!(!output.status.success(), "{said}");
     }
     let output = xtask("doctor", &[RUSTC, CC, PYTHON], home);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("nothing is wrong"),
-        "{said}"
-    );
+    assert!(output.status.success() && said.contains("nothing is wrong"), "{said}");
 }
 
 #[test]
@@ -87,10 +57,7 @@ fn an_older_rust_is_refused_in_one_line_before_anything_is_installed() {
     let old = ("rustc", "rustc 1.94.1 (x)");
     let output = xtask("setup", &[old, CC, PYTHON], home.path().to_str().unwrap());
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        said.starts_with("error: Rust is too old: expected 1.95.0"),
-        "{said}"
-    );
+    assert!(said.starts_with("error: Rust is too old: expected 1.95.0"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
 }
@@ -107,31 +74,20 @@ fn one_rust_version_is_named_and_is_enough_for_all_crates() {
         assert!(text.contains(&line), "{file}: expected {line}");
     }
     let mut metadata = toolchain::cargo();
-    let metadata = metadata
-        .args(["metadata", "--format-version=1"])
-        .output()
-        .unwrap();
+    let metadata = metadata.args(["metadata", "--format-version=1"]).output().unwrap();
     let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap().iter();
     let mut asked: Vec<(String, String)> = packages
         .filter_map(|package| {
-            Some((
-                package["name"].to_string(),
-                package["rust_version"].as_str()?.to_owned(),
-            ))
+            Some((package["name"].to_string(), package["rust_version"].as_str()?.to_owned()))
         })
         .collect();
     let mut info = toolchain::cargo();
     let evcxr = format!("evcxr@{}", evcxr::VERSION);
     let info = info.args(["info", "--quiet", &evcxr]).output().unwrap();
     let info = String::from_utf8(info.stdout).unwrap();
-    let line = info
-        .lines()
-        .find_map(|line| line.strip_prefix("rust-version: "));
-    asked.push((
-        evcxr,
-        line.expect("evcxr names its Rust version").to_owned(),
-    ));
+    let line = info.lines().find_map(|line| line.strip_prefix("rust-version: "));
+    asked.push((evcxr, line.expect("evcxr names its Rust version").to_owned()));
     for (name, asked) in asked {
         let is_enough = toolchain::numbers(version) >= toolchain::numbers(&asked);
         assert!(is_enough, "{name} asks for Rust {asked}");
@@ -143,11 +99,7 @@ fn images_are_prepared_when_they_are_built() {
     let post_build = root().join("postBuild");
     let mode = fs::metadata(&post_build).unwrap().permissions().mode();
     assert_eq!(mode & 0o111, 0o111, "postBuild is to be run");
-    assert!(
-        fs::read_to_string(post_build)
-            .unwrap()
-            .contains("cargo xtask setup")
-    );
+    assert!(fs::read_to_string(post_build).unwrap().contains("cargo xtask setup"));
     let devcontainer = fs::read_to_string(root().join(".devcontainer/devcontainer.json")).unwrap();
     let devcontainer: Value = serde_json::from_str(&devcontainer).unwrap();
     assert_eq!(devcontainer["onCreateCommand"], "./postBuild");

@@ -98,10 +98,7 @@ pub fn halve(pixels: &[u8], width: usize) -> Vec<u8> {
         let (upper, lower) = rows.split_at(row_bytes);
         for (u, l) in upper.chunks_exact(6).zip(lower.chunks_exact(6)) {
             for c in 0..3 {
-                let sum: u16 = [u[c], u[c + 3], l[c], l[c + 3]]
-                    .into_iter()
-                    .map(u16::from)
-                    .sum();
+                let sum: u16 = [u[c], u[c + 3], l[c], l[c + 3]].into_iter().map(u16::from).sum();
                 half.push(((sum + 2) / 4) as u8);
             }
         }

@@ -181,10 +181,7 @@ fn marker(
         _ => vec![(0.0, -1.4), (1.4, 0.0), (0.0, 1.4), (-1.4, 0.0)],
     };
     let corner = |(dx, dy): &(f64, f64)| (x + px(dx * radius), y + px(dy * radius));
-    Polygon::new(
-        corners.iter().map(corner).collect::<Vec<_>>(),
-        color.filled(),
-    )
+    Polygon::new(corners.iter().map(corner).collect::<Vec<_>>(), color.filled())
 }
 
 /// Gives a series with a name its entry in the legend: a sample and the name.
@@ -235,10 +232,7 @@ fn legend_layout(
     let size = SMALL * (max_line_height / line_height(&font(SMALL))).min(1.0);
     let font = fit_font(longest, size, width as i32 / 2);
     let height = line_height(&font) * names.len() as f64;
-    let size = (
-        text_width(longest, &font) + px(40.0),
-        height as i32 + px(2.0 * TICK),
-    );
+    let size = (text_width(longest, &font) + px(40.0), height as i32 + px(2.0 * TICK));
     Some((font, size))
 }
 
@@ -266,10 +260,7 @@ fn free_corner<DB: DrawingBackend>(
         points.iter().filter(is_hidden).count()
     };
     let corners = [UpperRight, UpperLeft, LowerRight, LowerLeft];
-    corners
-        .into_iter()
-        .min_by_key(n_hidden)
-        .unwrap_or(UpperRight)
+    corners.into_iter().min_by_key(n_hidden).unwrap_or(UpperRight)
 }
 
 fn draw_heat_map<DB: DrawingBackend>(area: &Area<DB>, map: &HeatMap) -> DrawResult<DB> {
@@ -285,10 +276,8 @@ fn draw_heat_map<DB: DrawingBackend>(area: &Area<DB>, map: &HeatMap) -> DrawResu
     let y = scale(&map.y_label, n_rows as f64 - 0.5, -0.5);
 
     // The color bar takes the width that its labels need, the map the rest.
-    let colors = Scale {
-        label: map.color_label.clone(),
-        ..Scale::linear(map.limits.0, map.limits.1)
-    };
+    let colors =
+        Scale { label: map.color_label.clone(), ..Scale::linear(map.limits.0, map.limits.1) };
     let below = x.label_area(px(SMALL));
     let colors = colors.ticked((height as i32 - below) / (px(SMALL) * 3));
     let beside = colors.label_area(colors.max_label_width(&font(SMALL)));
@@ -296,27 +285,17 @@ fn draw_heat_map<DB: DrawingBackend>(area: &Area<DB>, map: &HeatMap) -> DrawResu
     let mut chart = build_chart(&left, &x, y, 0)?;
     let (width, height) = chart.plotting_area().dim_in_pixel();
     let max_cells = |extent: u32| (extent * 2 / SCALE) as usize;
-    let (values, n_columns) = reduce(
-        &map.values,
-        map.n_columns,
-        max_cells(width),
-        max_cells(height),
-    );
+    let (values, n_columns) =
+        reduce(&map.values, map.n_columns, max_cells(width), max_cells(height));
     let cell_width = map.n_columns as f64 / n_columns as f64;
     let cell_height = n_rows as f64 / (values.len() / n_columns) as f64;
     chart.draw_series(values.iter().enumerate().map(|(i, value)| {
         let corner = |row: usize, column: usize| {
-            (
-                column as f64 * cell_width - 0.5,
-                row as f64 * cell_height - 0.5,
-            )
+            (column as f64 * cell_width - 0.5, row as f64 * cell_height - 0.5)
         };
         let (row, column) = (i / n_columns, i % n_columns);
         let color = map.colors.at(colors.normalize(f64::from(*value)));
-        Rectangle::new(
-            [corner(row, column), corner(row + 1, column + 1)],
-            color.filled(),
-        )
+        Rectangle::new([corner(row, column), corner(row + 1, column + 1)], color.filled())
     }))?;
     draw_color_bar(&right, map, colors, [beside, below])
 }

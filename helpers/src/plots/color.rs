@@ -79,9 +79,7 @@ pub fn reduce(
     };
     let columns = blocks(n_columns, max_columns);
     let mean = |rows: &Range<usize>, columns: &Range<usize>| {
-        let cells = rows
-            .clone()
-            .flat_map(|row| &values[row * n_columns..][columns.clone()]);
+        let cells = rows.clone().flat_map(|row| &values[row * n_columns..][columns.clone()]);
         let numbers = cells.filter(|x| !x.is_nan());
         let (sum, n) = numbers.fold((0.0, 0.0), |(sum, n), x| (sum + f64::from(*x), n + 1.0));
         (sum / n) as f32
@@ -113,13 +111,9 @@ mod tests {
     fn percentiles_are_numpys() {
         // numpy.percentile([3, 1, 2, 10, 4], [0, 1, 50, 99, 100])
         let values = [3.0, 1.0, f32::NAN, 2.0, 10.0, 4.0];
-        for (percent, expected) in [
-            (0.0, 1.0),
-            (1.0, 1.04),
-            (50.0, 3.0),
-            (99.0, 9.76),
-            (100.0, 10.0),
-        ] {
+        for (percent, expected) in
+            [(0.0, 1.0), (1.0, 1.04), (50.0, 3.0), (99.0, 9.76), (100.0, 10.0)]
+        {
             let [got, same] = percentiles(&values, [percent; 2]);
             assert!((got - expected).abs() < 1e-6, "{got} {expected}");
             assert_eq!(got, same);

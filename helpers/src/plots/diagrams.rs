@@ -74,11 +74,9 @@ pub fn network<DB: DrawingBackend>(area: &Area<DB>) -> Result<(), DrawError<DB>>
     ] {
         symbol(name, true, place, &CURVES[0])?;
     }
-    for (label, x) in [
-        ("neural responses", 130.0),
-        ("hidden units", 320.0),
-        ("decoded orientation", 510.0),
-    ] {
+    for (label, x) in
+        [("neural responses", 130.0), ("hidden units", 320.0), ("decoded orientation", 510.0)]
+    {
         text(label, (x, 276.0), SMALL, &BLACK, HPos::Center, VPos::Center)?;
     }
     Ok(())
@@ -106,9 +104,7 @@ pub fn descent<DB: DrawingBackend>(area: &Area<DB>, path: &[f64]) -> Result<(), 
         .x_desc("weight w")
         .y_desc("loss L")
         .draw()?;
-    let curve = (-210..=210)
-        .map(|i| f64::from(i) / 100.0)
-        .map(|w| (w, loss(w)));
+    let curve = (-210..=210).map(|i| f64::from(i) / 100.0).map(|w| (w, loss(w)));
     chart.draw_series(LineSeries::new(curve, stroke(GRAY, 2.0)))?;
     let dot =
         |w: f64, radius, color: RGBAColor| Circle::new((w, loss(w)), px(radius), color.filled());

@@ -101,11 +101,7 @@ impl Axes {
         } else {
             Scale::around(values, self.logarithmic)
         };
-        Scale {
-            label: self.y_label.clone(),
-            ticks: self.y_ticks.clone(),
-            ..scale
-        }
+        Scale { label: self.y_label.clone(), ticks: self.y_ticks.clone(), ..scale }
     }
 
     /// The number of a series among those that have a color and a marker.
@@ -120,10 +116,7 @@ impl Axes {
 
     /// Four fifths of the smallest distance between two bars.
     pub fn bar_width(&self) -> f64 {
-        let bars = self
-            .series
-            .iter()
-            .filter(|series| series.kind == Kind::Bars);
+        let bars = self.series.iter().filter(|series| series.kind == Kind::Bars);
         let mut x: Vec<f64> = bars.flat_map(|series| series.x.clone()).collect();
         x.sort_by(f64::total_cmp);
         let gaps = x.windows(2).map(|pair| pair[1] - pair[0]);
@@ -199,11 +192,7 @@ impl Axes {
             let (x, y) = (describe_range(x), describe_range(y));
             text += &format!(", {kind}{space}{name} with x from {x} and y from {y}");
         }
-        text + if self.logarithmic {
-            ", logarithmic"
-        } else {
-            ""
-        }
+        text + if self.logarithmic { ", logarithmic" } else { "" }
     }
 }
 

@@ -45,21 +45,14 @@ impl ValueFormatter<f64> for Scale {
         let is_power = |x: f64| (x.log10() - x.log10().round()).abs() < 1e-9;
         if self.logarithmic && self.ticks().filter(|x| is_power(*x)).count() > 1 {
             let label = || format!("10{}", superscript(tick.log10().round() as i32));
-            return if is_power(*tick) {
-                label()
-            } else {
-                String::new()
-            };
+            return if is_power(*tick) { label() } else { String::new() };
         }
         let unit = 10f64.powf(f64::from(self.exponent()));
         let rounded = |x: f64, n_digits: usize| {
             let shift = 10f64.powi(n_digits as i32);
             (x / unit * shift).round() / shift
         };
-        let exact = |n: &usize| {
-            self.ticks()
-                .all(|x| (rounded(x, *n) - x / unit).abs() < 1e-7)
-        };
+        let exact = |n: &usize| self.ticks().all(|x| (rounded(x, *n) - x / unit).abs() < 1e-7);
         let n_digits = (0..9).find(exact).unwrap_or(9);
         let tick = rounded(*tick, n_digits) + 0.0; // no minus before zero
         format!("{tick:.n_digits$}").replace('-', "\u{2212}")
@@ -68,11 +61,7 @@ impl ValueFormatter<f64> for Scale {
 
 impl Scale {
     pub fn linear(low: f64, high: f64) -> Self {
-        Self {
-            low,
-            high,
-            ..Self::default()
-        }
+        Self { low, high, ..Self::default() }
     }
 
     /// The range of the finite values (on a logarithmic axis, of those above 0) with a margin of a
@@ -88,10 +77,7 @@ impl Scale {
             let margin = 10f64.powf(((high.log10() - low.log10()) * 0.05).max(0.02));
             return Self {
                 logarithmic,
-                ..Self::linear(
-                    (low / margin).max(f64::MIN_POSITIVE),
-                    (high * margin).min(f64::MAX),
-                )
+                ..Self::linear((low / margin).max(f64::MIN_POSITIVE), (high * margin).min(f64::MAX))
             };
         }
         let margin = match high - low {
@@ -143,11 +129,7 @@ impl Scale {
     pub fn ticked(mut self, n: i32) -> Self {
         let n = n.clamp(1, 9) as usize;
         if self.ticks.is_none() {
-            self.ticks = Some(if self.logarithmic {
-                self.powers(n)
-            } else {
-                self.steps(n)
-            });
+            self.ticks = Some(if self.logarithmic { self.powers(n) } else { self.steps(n) });
         }
         self
     }
@@ -202,9 +184,7 @@ impl Scale {
     pub fn description(&self) -> String {
         match self.exponent() {
             0 => self.label.clone(),
-            n => format!("{} ×10{}", self.label, superscript(n))
-                .trim_start()
-                .into(),
+            n => format!("{} ×10{}", self.label, superscript(n)).trim_start().into(),
         }
     }
 
@@ -246,9 +226,7 @@ mod tests {
         let scale = scale.clone().ticked(n);
         let labels = scale.ticks().map(|x| scale.format_ext(&x));
         let labels: Vec<String> = labels.filter(|label| !label.is_empty()).collect();
-        format!("{} {}", labels.join(" "), scale.description())
-            .trim()
-            .to_owned()
+        format!("{} {}", labels.join(" "), scale.description()).trim().to_owned()
     }
 
     #[test]
@@ -275,10 +253,7 @@ mod tests {
     fn integers_have_integer_steps() {
         let steps = |high, n| {
             let integer = true;
-            let scale = Scale {
-                integer,
-                ..Scale::around([-0.5, high].into_iter(), false)
-            };
+            let scale = Scale { integer, ..Scale::around([-0.5, high].into_iter(), false) };
             scale.steps(n)
         };
         assert_eq!(steps(3.5, 9), [0.0, 1.0, 2.0, 3.0]);

@@ -91,9 +91,7 @@ impl Part {
         let folder = path.parent().unwrap_or(Path::new("."));
         for other in fs::read_dir(folder)?.flatten() {
             let other_name = other.file_name();
-            let rest = other_name
-                .to_str()
-                .and_then(|other| other.strip_prefix(&*name));
+            let rest = other_name.to_str().and_then(|other| other.strip_prefix(&*name));
             if rest.is_some_and(|rest| rest.ends_with(".part")) {
                 let file = File::options().write(true).open(other.path());
                 if file.is_ok_and(|file| file.try_lock().is_ok()) {
@@ -152,11 +150,7 @@ fn copy(
         {
             told = done;
             let of = length.map(|length| format!(" of {:.0}", length as f64 / 1e6));
-            println!(
-                "downloaded {:.0}{} MB",
-                done as f64 / 1e6,
-                of.unwrap_or_default()
-            );
+            println!("downloaded {:.0}{} MB", done as f64 / 1e6, of.unwrap_or_default());
         }
     }
     to.flush()?;
@@ -219,10 +213,7 @@ mod tests {
     fn what_goes_wrong_on_the_way_is_one_line_and_leaves_no_file() {
         let answers = [
             (HELLO, "arrived damaged: expected md5 0"),
-            (
-                "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",
-                "cannot download",
-            ),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello", "cannot download"),
             ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "404"),
         ];
         for (answer, expected) in answers {
@@ -239,17 +230,9 @@ mod tests {
     fn without_a_host_it_says_where_to_put_the_file_by_hand() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recording.npz");
-        let closed = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let error = fetch(&format!("http://{closed}/"), "0", &path)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.ends_with(&format!("save it as {}", path.display())),
-            "{error}"
-        );
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = fetch(&format!("http://{closed}/"), "0", &path).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("save it as {}", path.display())), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");
     }
 
@@ -258,9 +241,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recording.npz");
         fs::write(&path, "mine").unwrap();
-        let error = fetch("http://localhost:1/", "0", &path)
-            .unwrap_err()
-            .to_string();
+        let error = fetch("http://localhost:1/", "0", &path).unwrap_err().to_string();
         assert!(error.contains("is not the published recording"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"mine");
     }

@@ -62,9 +62,8 @@ impl Npz {
     pub fn array(&mut self, name: &'static str) -> Result<Array> {
         let Some(bytes) = self.member(name)? else {
             let names = self.zip.file_names().map(|name| Ok(name?.into_owned()));
-            let names: Vec<String> = names
-                .collect::<zip::result::ZipResult<_>>()
-                .unwrap_or_default();
+            let names: Vec<String> =
+                names.collect::<zip::result::ZipResult<_>>().unwrap_or_default();
             let got = format!("only {}", names.join(", "));
             return self.broken(name, "a member of that name", &got);
         };
@@ -96,15 +95,7 @@ impl Npz {
             (Order::Fortran, &[_, n_columns]) => n_columns,
             _ => 1, // the order is the same
         };
-        Ok(Array {
-            name,
-            shape,
-            bytes,
-            start,
-            item_size,
-            swapped,
-            columns,
-        })
+        Ok(Array { name, shape, bytes, start, item_size, swapped, columns })
     }
 
     /// The numbers of an array in C order, as f32 or f64, which must be finite as f32.
@@ -162,9 +153,7 @@ fn unpack(zip: &mut ZipArchive<BufReader<File>>, index: usize) -> io::Result<Vec
     let bytes = match compression {
         CompressionMethod::Stored => bytes,
         CompressionMethod::Deflated => {
-            let options = DeflateOptions::default()
-                .set_size_hint(size)
-                .set_limit(size);
+            let options = DeflateOptions::default().set_size_hint(size).set_limit(size);
             let unpacked = DeflateDecoder::new_with_options(&bytes, options).decode_deflate();
             unpacked.map_err(|why| io::Error::other(format!("{:?}", why.error)))?
         }
@@ -172,9 +161,7 @@ fn unpack(zip: &mut ZipArchive<BufReader<File>>, index: usize) -> io::Result<Vec
     };
     match crc32fast::hash(&bytes) {
         got if got == crc => Ok(bytes),
-        got => Err(io::Error::other(format!(
-            "checksum {got:08x} where {crc:08x} is noted"
-        ))),
+        got => Err(io::Error::other(format!("checksum {got:08x} where {crc:08x} is noted"))),
     }
 }
 
@@ -279,10 +266,7 @@ fn converted<A: Copy + Sync, B: Send>(items: &[A], convert: impl Fn(A) -> B + Sy
 
 /// What an error says, on one line.
 fn line(why: &io::Error) -> String {
-    why.to_string()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+    why.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Writes a recording as NumPy would: `resp`, `(n_stimuli, n_neurons)`, and `stimuli`,
@@ -307,11 +291,8 @@ fn write_member<T: npyz::AutoSerialize + Copy>(
     zip.start_file(format!("{name}.npy"), stored)?;
     // A buffer between the two: npyz writes number by number, zip checksums each piece it gets.
     let mut buffer = BufWriter::with_capacity(1 << 16, zip);
-    let mut npy = npyz::WriteOptions::new()
-        .default_dtype()
-        .shape(shape)
-        .writer(&mut buffer)
-        .begin_nd()?;
+    let mut npy =
+        npyz::WriteOptions::new().default_dtype().shape(shape).writer(&mut buffer).begin_nd()?;
     npy.extend(values.iter().copied())?;
     npy.finish()?;
     buffer.flush()
