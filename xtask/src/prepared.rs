@@ -36,8 +36,6 @@ overflow-checks = false
 pub struct Prepared {
     part: Part,
     crates: Part,
-    /// What the compiled crates depend on, `helpers` apart.
-    dependencies: String,
 }
 
 impl Prepared {
@@ -45,15 +43,10 @@ impl Prepared {
         let read = |path: &str| fs::read_to_string(root().join(path)).context(path.to_owned());
         let manifests = [read("Cargo.lock")?, read("Cargo.toml")?, read("helpers/Cargo.toml")?];
         let crates = Part::new("crates", &[&manifests.concat(), &added()?])?;
-        let dependencies = [
-            crates.folder.display().to_string(),
-            evcxr::name()?,
-            toolchain::identity()?,
-            PROFILE.to_owned(),
-        ]
-        .join("\n");
-        let part = Part::new("kernel", &[&dependencies, &prelude()])?;
-        Ok(Self { part, crates, dependencies })
+        let rust = toolchain::identity()?;
+        let crates_folder = crates.folder.display().to_string();
+        let depends_on = [&crates_folder, &evcxr::name()?, &rust, PROFILE, &prelude()];
+        Ok(Self { part: Part::new("kernel", &depends_on)?, crates })
     }
 
     pub fn folder(&self) -> &Path {
@@ -92,7 +85,6 @@ impl Prepared {
     /// Writes all but the build directory: what evcxr, cargo, rust-analyzer and Jupyter read.
     fn write_settings(&self, evcxr: &Path) -> Result<()> {
         let folder = self.folder();
-        fs::write(folder.join("dependencies"), &self.dependencies)?;
         fs::write(folder.join("evcxr.toml"), prelude())?;
         fs::create_dir(folder.join(".cargo"))?;
         fs::write(folder.join(".cargo/config.toml"), self.cargo_config())?;
@@ -129,13 +121,13 @@ impl Prepared {
     }
 
     /// Runs a kernel up to its first variable in a new build directory, which then replaces the old
-    /// one. Of the old one, and of other clones', what is not out of date is taken over.
+    /// one. What an earlier one, or another clone's, has compiled is taken over.
     fn compile(&self, python: &Path) -> Result<()> {
         let start = SystemTime::now();
         let [new, build, old] = ["new", "build", "old"].map(|name| self.folder().join(name));
         store::remove(&new)?;
         fs::create_dir_all(&new)?;
-        if let Some(seed) = self.seed()? {
+        if let Some(seed) = Self::seed()? {
             kernel::link_tree(&seed.join("target"), &new.join("target"))?;
         }
         let mut runner = Command::new(python);
@@ -155,17 +147,12 @@ impl Prepared {
         store::remove(&old)
     }
 
-    /// A build directory whose crates were compiled from the same sources in the same way.
-    fn seed(&self) -> Result<Option<PathBuf>> {
-        let mut folders = vec![self.folder().to_path_buf()];
-        for other in fs::read_dir(store::home()?)? {
-            folders.push(other?.path());
-        }
-        let same = |folder: &PathBuf| {
-            fs::read_to_string(folder.join("dependencies")).is_ok_and(|d| d == self.dependencies)
-        };
-        let builds = folders.into_iter().filter(same).map(|folder| folder.join("build"));
-        Ok(builds.into_iter().find(|build| build.exists()))
+    /// The build directory that was prepared last, whatever for: cargo knows what of it is out of date.
+    fn seed() -> Result<Option<PathBuf>> {
+        let folders = fs::read_dir(store::home()?)?.flatten();
+        let builds = folders.map(|folder| folder.path().join("build"));
+        let made = |build: &PathBuf| fs::metadata(build).and_then(|build| build.modified()).ok();
+        Ok(builds.filter(|build| made(build).is_some()).max_by_key(made))
     }
 
     /// Lets a program of Jupyter's find the kernel, before any other of the same name.
