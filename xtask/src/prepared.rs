@@ -40,9 +40,9 @@ pub struct Prepared {
 
 impl Prepared {
     pub fn new() -> Result<Self> {
-        let read = |path: &str| fs::read_to_string(root().join(path)).context(path.to_owned());
-        let manifests = [read("Cargo.lock")?, read("Cargo.toml")?, read("helpers/Cargo.toml")?];
-        let crates = Part::new("crates", &[&manifests.concat(), &added()?])?;
+        let lock =
+            fs::read_to_string(root().join("Cargo.lock")).context("there is no Cargo.lock")?;
+        let crates = Part::new("crates", &[&lock, &added()?])?;
         let rust = toolchain::identity()?;
         let crates_folder = crates.folder.display().to_string();
         let depends_on = [&crates_folder, &evcxr::name()?, &rust, PROFILE, &prelude()];
@@ -60,7 +60,9 @@ impl Prepared {
     /// When `helpers` was compiled, and whether it has been edited since.
     pub fn compiled(&self) -> Result<(SystemTime, bool)> {
         let compiled = self.part.finished()?;
-        Ok((compiled, newest(&root().join("helpers/src"))? > compiled))
+        let sources = ["helpers/src", "helpers/Cargo.toml", "Cargo.toml"];
+        let edited = sources.into_iter().map(|path| newest(&root().join(path)));
+        Ok((compiled, edited.collect::<Result<Vec<_>>>()?.into_iter().any(|time| time > compiled)))
     }
 
     /// Compiles `helpers` as the first cell of a notebook would, unless that is done. The caller
@@ -215,17 +217,14 @@ fn vendor(part: &Part, further: &str) -> Result<()> {
     part.finish()
 }
 
-/// When a file below a folder was last written.
-fn newest(folder: &Path) -> Result<SystemTime> {
+/// When a file, or one below a folder, was last written.
+fn newest(path: &Path) -> Result<SystemTime> {
+    if !path.is_dir() {
+        return Ok(fs::metadata(path)?.modified()?);
+    }
     let mut newest = SystemTime::UNIX_EPOCH;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let time = if entry.file_type()?.is_dir() {
-            self::newest(&entry.path())?
-        } else {
-            entry.metadata()?.modified()?
-        };
-        newest = newest.max(time);
+    for entry in fs::read_dir(path)? {
+        newest = newest.max(self::newest(&entry?.path())?);
     }
     Ok(newest)
 }
