@@ -44,11 +44,6 @@ pub fn affine(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// Whether the computations by hand, here and in [`crate::sgd`], are made for this tensor.
-pub fn is_f32_on_cpu(tensor: &Tensor) -> bool {
-    tensor.dtype() == DType::F32 && tensor.device().is_cpu()
-}
-
 struct Affine;
 
 impl CustomOp3 for Affine {

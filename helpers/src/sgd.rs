@@ -1,12 +1,13 @@
 //! Gradient descent with `torch.optim.SGD`'s numbers.
 
+use candle_core::backend::BackendStorage;
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
 use candle_nn::Optimizer;
 use pulp::Arch;
 use rayon::prelude::*;
 
-use crate::affine::{as_f32, is_f32_on_cpu};
+use crate::affine::as_f32;
 
 /// Gradient descent, `parameter -= learning_rate * gradient`, as `torch.optim.SGD`: in one pass over
 /// the memory and with one rounding. (candle's own SGD makes two temporary tensors of the
@@ -57,12 +58,8 @@ impl Optimizer for SGD {
                 }
                 *velocity = Some(direction.clone());
             }
-            if is_f32_on_cpu(var) && var.is_contiguous() {
-                let scale = -self.learning_rate as f32;
-                var.inplace_op2(&direction.contiguous()?, &SgdUpdate { scale })?;
-            } else {
-                var.set(&var.sub(&(direction * self.learning_rate)?)?)?;
-            }
+            let update = SgdUpdate(-self.learning_rate as f32);
+            var.inplace_op2(&direction.contiguous()?, &update)?;
         }
         Ok(())
     }
@@ -77,9 +74,7 @@ impl Optimizer for SGD {
 }
 
 /// `parameter += scale * gradient`.
-struct SgdUpdate {
-    scale: f32,
-}
+struct SgdUpdate(f32);
 
 impl InplaceOp2 for SgdUpdate {
     fn name(&self) -> &'static str {
@@ -95,8 +90,11 @@ impl InplaceOp2 for SgdUpdate {
     ) -> Result<()> {
         const CHUNK: usize = 1 << 15;
         let CpuStorage::F32(parameter) = parameter else {
-            bail!("SGD update: expected f32 parameters")
+            bail!("SGD: expected f32 parameters, got {:?}: convert them", parameter.dtype())
         };
+        if !parameter_layout.is_contiguous() {
+            bail!("SGD: expected contiguous parameters: make them by Var::from_tensor")
+        }
         let gradient = as_f32(gradient, gradient_layout)?;
         parameter[parameter_layout.start_offset()..][..gradient.len()]
             .par_chunks_mut(CHUNK)
@@ -106,7 +104,7 @@ impl InplaceOp2 for SgdUpdate {
                 // closure so small that the compiler inlines it.
                 Arch::new().dispatch(|| {
                     for (p, g) in parameter.iter_mut().zip(gradient) {
-                        *p = g.mul_add(self.scale, *p);
+                        *p = g.mul_add(self.0, *p);
                     }
                 });
             });

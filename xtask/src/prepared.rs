@@ -36,8 +36,6 @@ overflow-checks = false
 pub struct Prepared {
     part: Part,
     crates: Part,
-    /// What the compiled crates depend on, `helpers` apart.
-    dependencies: String,
 }
 
 impl Prepared {
@@ -67,7 +65,9 @@ impl Prepared {
     /// When `helpers` was compiled, and whether it has been edited since.
     pub fn compiled(&self) -> Result<(SystemTime, bool)> {
         let compiled = self.part.finished()?;
-        Ok((compiled, newest(&root().join("helpers/src"))? > compiled))
+        let sources = ["helpers/src", "helpers/Cargo.toml", "Cargo.toml"];
+        let edited = sources.into_iter().map(|path| newest(&root().join(path)));
+        Ok((compiled, edited.collect::<Result<Vec<_>>>()?.into_iter().any(|time| time > compiled)))
     }
 
     /// Compiles `helpers` as the first cell of a notebook would, unless that is done. The caller
@@ -92,7 +92,6 @@ impl Prepared {
     /// Writes all but the build directory: what evcxr, cargo, rust-analyzer and Jupyter read.
     fn write_settings(&self, evcxr: &Path) -> Result<()> {
         let folder = self.folder();
-        fs::write(folder.join("dependencies"), &self.dependencies)?;
         fs::write(folder.join("evcxr.toml"), prelude())?;
         fs::create_dir(folder.join(".cargo"))?;
         fs::write(folder.join(".cargo/config.toml"), self.cargo_config())?;
@@ -129,13 +128,13 @@ impl Prepared {
     }
 
     /// Runs a kernel up to its first variable in a new build directory, which then replaces the old
-    /// one. Of the old one, and of other clones', what is not out of date is taken over.
+    /// one. What an earlier one, or another clone's, has compiled is taken over.
     fn compile(&self, python: &Path) -> Result<()> {
         let start = SystemTime::now();
         let [new, build, old] = ["new", "build", "old"].map(|name| self.folder().join(name));
         store::remove(&new)?;
         fs::create_dir_all(&new)?;
-        if let Some(seed) = self.seed()? {
+        if let Some(seed) = Self::seed()? {
             kernel::link_tree(&seed.join("target"), &new.join("target"))?;
         }
         let mut runner = Command::new(python);
@@ -228,17 +227,14 @@ fn vendor(part: &Part, further: &str) -> Result<()> {
     part.finish()
 }
 
-/// When a file below a folder was last written.
-fn newest(folder: &Path) -> Result<SystemTime> {
+/// When a file, or one below a folder, was last written.
+fn newest(path: &Path) -> Result<SystemTime> {
+    if !path.is_dir() {
+        return Ok(fs::metadata(path)?.modified()?);
+    }
     let mut newest = SystemTime::UNIX_EPOCH;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let time = if entry.file_type()?.is_dir() {
-            self::newest(&entry.path())?
-        } else {
-            entry.metadata()?.modified()?
-        };
-        newest = newest.max(time);
+    for entry in fs::read_dir(path)? {
+        newest = newest.max(self::newest(&entry?.path())?);
     }
     Ok(newest)
 }
