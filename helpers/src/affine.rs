@@ -37,7 +37,8 @@ const COLUMN_TILE: usize = 1024;
 
 /// `x @ w.t() + b`: with the sums of this module for f32 on the CPU, else with candle's.
 pub fn affine(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
-    if [x, w, b].into_iter().all(is_f32_on_cpu) {
+    let is_f32_on_cpu = |t: &&Tensor| t.dtype() == DType::F32 && t.device().is_cpu();
+    if [x, w, b].iter().all(is_f32_on_cpu) {
         x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, Affine)
     } else {
         x.matmul(&w.t()?)?.broadcast_add(b)

@@ -40,18 +40,13 @@ pub struct Prepared {
 
 impl Prepared {
     pub fn new() -> Result<Self> {
-        let read = |path: &str| fs::read_to_string(root().join(path)).context(path.to_owned());
-        let manifests = [read("Cargo.lock")?, read("Cargo.toml")?, read("helpers/Cargo.toml")?];
-        let crates = Part::new("crates", &[&manifests.concat(), &added()?])?;
-        let dependencies = [
-            crates.folder.display().to_string(),
-            evcxr::name()?,
-            toolchain::identity()?,
-            PROFILE.to_owned(),
-        ]
-        .join("\n");
-        let part = Part::new("kernel", &[&dependencies, &prelude()])?;
-        Ok(Self { part, crates, dependencies })
+        let lock =
+            fs::read_to_string(root().join("Cargo.lock")).context("there is no Cargo.lock")?;
+        let crates = Part::new("crates", &[&lock, &added()?])?;
+        let rust = toolchain::identity()?;
+        let crates_folder = crates.folder.display().to_string();
+        let depends_on = [&crates_folder, &evcxr::name()?, &rust, PROFILE, &prelude()];
+        Ok(Self { part: Part::new("kernel", &depends_on)?, crates })
     }
 
     pub fn folder(&self) -> &Path {
@@ -154,17 +149,12 @@ impl Prepared {
         store::remove(&old)
     }
 
-    /// A build directory whose crates were compiled from the same sources in the same way.
-    fn seed(&self) -> Result<Option<PathBuf>> {
-        let mut folders = vec![self.folder().to_path_buf()];
-        for other in fs::read_dir(store::home()?)? {
-            folders.push(other?.path());
-        }
-        let same = |folder: &PathBuf| {
-            fs::read_to_string(folder.join("dependencies")).is_ok_and(|d| d == self.dependencies)
-        };
-        let builds = folders.into_iter().filter(same).map(|folder| folder.join("build"));
-        Ok(builds.into_iter().find(|build| build.exists()))
+    /// The build directory that was prepared last, whatever for: cargo knows what of it is out of date.
+    fn seed() -> Result<Option<PathBuf>> {
+        let folders = fs::read_dir(store::home()?)?.flatten();
+        let builds = folders.map(|folder| folder.path().join("build"));
+        let made = |build: &PathBuf| fs::metadata(build).and_then(|build| build.modified()).ok();
+        Ok(builds.filter(|build| made(build).is_some()).max_by_key(made))
     }
 
     /// Lets a program of Jupyter's find the kernel, before any other of the same name.
