@@ -80,7 +80,7 @@ pub fn problems() -> Vec<String> {
     match toolchain::cargo_home() {
         Ok(home) if is_writable(&home) => {}
         Ok(home) => {
-            problems.push(format!("{}, since cargo keeps crates there", cannot_write(&home)))
+            problems.push(format!("{}, since cargo keeps crates there", cannot_write(&home)));
         }
         Err(err) => problems.push(err.to_string()),
     }
