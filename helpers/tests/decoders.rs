@@ -113,7 +113,7 @@ fn linear_regression_is_numpys() {
     let resp = Tensor::new(&[[1f32, 2., 0., 1.], [0., 1., 3., 1.], [2., 0., 1., 5.]], &Device::Cpu)
         .unwrap();
     let stimuli = column(&[10.0, 20.0, 60.0]);
-    // numpy.linalg.lstsq, and numpy.linalg.solve with 0.5 on the diagonal, both on centred data
+    // numpy.linalg.lstsq, and numpy.linalg.solve with 0.5 on the diagonal, both on centered data
     for (ridge, weights, bias) in [
         (0.0, [2.168_141_6, -4.601_77, 2.522_123_9, 9.026_549], 8.008_849_56),
         (0.5, [2.150_537_7, -4.359_726_4, 2.228_739, 8.680_352], 8.983_382_21),

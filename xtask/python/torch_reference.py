@@ -179,14 +179,14 @@ def bonus(path, results):
             f" loss {number(mse(net(x), y).item(), 1)} after {n_epochs} epochs"
         )
 
-    centred, target = x.double() - x.double().mean(0), y.double() - y.double().mean()
-    gram = centred @ centred.T
+    centered, target = x.double() - x.double().mean(0), y.double() - y.double().mean()
+    gram = centered @ centered.T
     for ridge in (0, 1, 100, 1000, 10000, 100000):
         if ridge:
             dual = torch.linalg.solve(gram + ridge * torch.eye(len(x), dtype=torch.float64), target)
         else:
             dual = torch.linalg.pinv(gram, rtol=1e-10, hermitian=True) @ target
-        weights = centred.T @ dual
+        weights = centered.T @ dual
         errors = [
             ((r.double() - x.double().mean(0)) @ weights + y.double().mean() - s).square().mean().item()
             for r, s in ((x, y), (x_test, y_test))

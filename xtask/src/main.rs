@@ -162,6 +162,7 @@ fn test() -> Result<()> {
     pytest
         .env("PATH", path)
         .env("DECODING_HOME", store::home()?)
+        .env("EVCXR_PROGRAM", evcxr::installed()?.context("evcxr is installed")?)
         .env("JUPYTER_LAB", python.with_file_name("jupyter-lab"));
     run(prepared.for_jupyter(&mut pytest))
 }

@@ -1,0 +1,548 @@
+"""A session on the patched evcxr behaves as a session of IPython does.
+
+The program is run as it is, unprepared and without helpers: what is tested is xtask/evcxr.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client import KernelManager
+from jupyter_client.kernelspec import KernelSpecManager
+
+
+@pytest.fixture(scope="module")
+def program():
+    return Path(os.environ["EVCXR_PROGRAM"])
+
+
+@pytest.fixture(scope="module")
+def s(program):
+    with Session(program) as session:
+        yield session
+
+
+class Cell:
+    """What came of a cell: the content of its reply, and its outputs as (type, content)."""
+
+    def __init__(self):
+        self.reply, self.outputs, self.times, self.is_idle = None, [], [], False
+
+    @property
+    def status(self):
+        return self.reply["status"]
+
+    def text(self, name="stdout"):
+        return "".join(c["text"] for t, c in self.outputs if t == "stream" and c["name"] == name)
+
+    def of_type(self, message_type):
+        return [content for t, content in self.outputs if t == message_type]
+
+    def shown(self):
+        """The texts of figures and results, in order."""
+        kinds = ("display_data", "execute_result")
+        return [c["data"].get("text/plain") for t, c in self.outputs if t in kinds]
+
+
+class Session:
+    """A kernel that is started at the begin of a `with` and ended at its end."""
+
+    def __init__(self, program, folder=None, **environment):
+        self.specs = tempfile.TemporaryDirectory()
+        write_kernel_spec(Path(self.specs.name), program)
+        self.environment = {**os.environ, **environment}
+        self.folder = folder
+
+    def __enter__(self):
+        specs = KernelSpecManager(kernel_dirs=[self.specs.name + "/kernels"])
+        self.manager = KernelManager(kernel_name="rust", kernel_spec_manager=specs)
+        start = time.monotonic()
+        self.manager.start_kernel(env=self.environment, cwd=self.folder)
+        self.client = self.manager.client()
+        self.client.start_channels()
+        try:
+            self.client.wait_for_ready(timeout=120)
+        except RuntimeError:
+            self.__exit__()
+            raise
+        self.seconds = time.monotonic() - start
+        self.cells = {}
+        return self
+
+    def __exit__(self, *_):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.specs.cleanup()
+
+    def send(self, code, **options):
+        id = self.client.execute(code, **options)
+        self.cells[id] = Cell()
+        return id
+
+    def pump(self, seconds):
+        """Reads messages for a while."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and self.read(left):
+            pass
+
+    def read(self, timeout):
+        for channel in (self.client.shell_channel, self.client.iopub_channel):
+            if channel is self.client.iopub_channel:
+                if not channel.socket.poll(min(timeout, 0.05) * 1000):
+                    return True
+            elif not channel.msg_ready():
+                continue
+            message = channel.get_msg(timeout=1)
+            cell = self.cells.get(message["parent_header"].get("msg_id"))
+            if cell is None:
+                continue
+            content, message_type = message["content"], message["msg_type"]
+            if message_type == "execute_reply":
+                cell.reply = content
+            elif message_type == "status":
+                cell.is_idle = content["execution_state"] == "idle"
+            elif message_type != "execute_input":
+                assert not cell.is_idle, f"after idle: {message_type} {content}"
+                cell.outputs.append((message_type, content))
+                cell.times.append(time.monotonic())
+        return True
+
+    def wait(self, id, timeout=60):
+        cell, end = self.cells[id], time.monotonic() + timeout
+        while cell.reply is None or not cell.is_idle:
+            assert time.monotonic() < end, f"no end after {timeout} s; so far {cell.outputs}"
+            assert self.manager.is_alive(), "the kernel has died"
+            self.read(1)
+        return cell
+
+    def run(self, code, timeout=60, **options):
+        options.setdefault("stop_on_error", False)
+        return self.wait(self.send(code, **options), timeout)
+
+    def ok(self, code, **options):
+        cell = self.run(code, **options)
+        assert cell.status == "ok", (code, cell.reply, cell.outputs)
+        return cell
+
+    def interrupt(self, id):
+        """Presses stop as soon as the cell has printed something."""
+        end = time.monotonic() + 60
+        while not self.cells[id].text():
+            assert time.monotonic() < end, self.cells[id].reply
+            self.read(1)
+        self.manager.interrupt_kernel()
+        return self.wait(id)
+
+    def pause(self):
+        """What is sent sooner after an error counts as queued before it."""
+        self.pump(0.5)
+
+
+def write_kernel_spec(folder, program):
+    spec = folder / "kernels/rust"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(json.dumps({
+        "argv": [str(program), "--control_file", "{connection_file}"],
+        "display_name": "Rust",
+        "language": "rust",
+        "interrupt_mode": "message",
+    }))
+
+
+def plain(text):
+    return re.sub("\x1b\\[[0-9;]*m", "", text)
+
+
+def assert_error(cell, ename, evalue):
+    """The cell ended with this error, which the reply tells, too, in a line or two."""
+    [error] = cell.of_type("error")
+    assert cell.status == "error", cell.reply
+    for content in (error, cell.reply):
+        assert content["ename"] == ename, content
+        assert evalue in plain(content["evalue"]), content
+        assert content["traceback"], content
+    if ename != "CompileError":
+        assert len(error["traceback"]) <= 2, error
+        assert evalue in plain("\n".join(error["traceback"]))
+    assert "stack backtrace" not in str(cell.outputs)
+    assert not cell.text("stderr"), cell.text("stderr")
+
+
+# ---- errors
+
+def test_panic_is_an_error(s):
+    s.ok("let kept = 1;")
+    assert_error(s.run('let lost = 2; panic!("no {}", "luck");'), "Panic", "no luck")
+    assert_error(s.run("let v: Vec<u8> = vec![]; v[0];"), "Panic", "index out of bounds")
+    assert_error(s.run("todo!();"), "Panic", "not yet implemented")
+    assert s.ok("kept").shown() == ["1"]
+    assert s.run("lost").status == "error"
+
+
+def test_failed_question_mark_is_an_error(s):
+    s.ok("let kept = 1;")
+    assert_error(s.run('"x".parse::<i32>()?;'), "Error", "invalid digit")
+    assert_error(s.run('"x".parse::<i32>()?'), "Error", "invalid digit")
+    assert s.ok('"7".parse::<i32>()?').shown() == ["7"]
+    assert s.ok("kept").shown() == ["1"]
+
+
+def test_compile_error_is_an_error(s):
+    s.ok("let kept = 1;")
+    assert_error(s.run("let x: i32 = 1.5;"), "CompileError", "mismatched types")
+    assert s.ok("kept").shown() == ["1"]
+
+
+def test_panic_of_another_thread_is_on_stderr(s):
+    cell = s.ok('std::thread::spawn(|| panic!("elsewhere")).join().is_err()')
+    assert cell.shown() == ["true"]
+    assert "elsewhere" in cell.text("stderr")
+
+
+def test_queued_cells_are_aborted_after_an_error(s):
+    for failing in ("todo!();", "let x: i32 = 1.5;", '"x".parse::<i32>()?;'):
+        ids = [s.send(code) for code in ("let a = 1;", failing, "let b = 2;", "println!();")]
+        assert [s.wait(id).status for id in ids] == ["ok", "error", "aborted", "aborted"]
+        s.pause()
+    assert s.ok("let b = 2;").status == "ok"
+
+
+def test_expected_errors_do_not_abort(s):
+    ids = [s.send("todo!();", stop_on_error=False), s.send("let c = 3;")]
+    assert [s.wait(id).status for id in ids] == ["error", "ok"]
+
+
+def notebook(*cells):
+    made = nbformat.v4.new_notebook()
+    for source, *tags in cells:
+        cell = nbformat.v4.new_code_cell(source)
+        cell.metadata["tags"] = tags
+        made.cells.append(cell)
+    made.metadata["kernelspec"] = {"name": "rust", "display_name": "Rust", "language": "rust"}
+    return made
+
+
+def test_nbconvert_fails_where_a_cell_fails(program):
+    with tempfile.TemporaryDirectory() as folder:
+        write_kernel_spec(Path(folder), program)
+        file = Path(folder) / "n.ipynb"
+        def convert(*cells):
+            nbformat.write(notebook(*cells), file)
+            command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "notebook",
+                       "--execute", "--output", "out.ipynb", str(file)]
+            return subprocess.run(command, env={**os.environ, "JUPYTER_PATH": folder},
+                                  capture_output=True, text=True, timeout=200)
+        failed = convert(["let v: Vec<u8> = vec![]; v[0];"], ["let a = 1;"])
+        assert failed.returncode == 1, failed.stderr
+        assert "index out of bounds" in failed.stderr
+        passed = convert(["todo!();", "raises-exception"], ["1 + 1"])
+        assert passed.returncode == 0, passed.stderr
+
+
+# ---- stop
+
+def test_interrupt_of_a_loop_keeps_variables(s):
+    s.ok("let kept = vec![1, 2];")
+    for endless in ("loop {}", "let mut n = 0u64; while n < u64::MAX { n += 1; }",
+                    "(0..9u64).map(|_| -> u64 { loop {} }).sum::<u64>()"):
+        id, queued = s.send('println!("begins"); ' + endless), s.send("let never = 1;")
+        assert_error(s.interrupt(id), "interrupted", "kept")
+        assert s.wait(queued).status == "aborted"
+        s.pause()
+    assert s.ok("kept").shown() == ["[1, 2]"]
+
+
+def test_interrupt_while_compiling_loses_nothing(s):
+    s.ok("let kept = 1;")
+    id = s.send("let slow = 1; println!(\"{slow}\");" + "".join(
+        f"#[derive(Clone, Debug, Default, PartialEq, PartialOrd, Eq, Ord, Hash)] struct S{n}"
+        "{a: Vec<String>, b: std::collections::BTreeMap<String, Vec<u8>>}" for n in range(400)))
+    s.pump(0.5)
+    s.manager.interrupt_kernel()
+    cell = s.wait(id)
+    assert_error(cell, "interrupted", "kept")
+    assert not cell.text()
+    s.pause()
+    assert s.ok("kept").shown() == ["1"]
+
+
+def test_interrupt_while_idle_does_nothing(s):
+    s.ok("let kept = 1;")
+    s.manager.interrupt_kernel()
+    s.pump(0.5)
+    assert s.ok("kept").shown() == ["1"]
+
+
+def test_interrupt_of_what_cannot_be_stopped(s):
+    s.ok("let gone = 1;")
+    id = s.send('println!("begins"); std::thread::sleep(std::time::Duration::from_secs(600));')
+    assert_error(s.interrupt(id), "interrupted", "all variables are gone")
+    s.pause()
+    assert s.run("gone").status == "error"
+    assert s.ok("1 + 1").shown() == ["2"]
+
+
+def test_interrupt_stops_a_program_that_a_cell_runs(s):
+    s.ok("let kept = 1;")
+    id = s.send('println!("begins"); std::process::Command::new("sleep").arg("600").status()?;')
+    assert_error(s.interrupt(id), "interrupted", "kept")
+    s.pause()
+    assert s.ok("kept").shown() == ["1"]
+
+
+def test_flag_is_published_to_libraries(s):
+    cell = s.ok('let at = std::env::var("EVCXR_INTERRUPTED_AT")?;\n'
+                'println!("{}", at.split(\':\').next() == Some(&std::process::id().to_string()));')
+    assert cell.text() == "true\n"
+
+
+def test_kernel_that_is_killed_leaves_no_process(program):
+    with Session(program) as s:
+        s.send('println!("{}", std::process::id()); loop { std::hint::black_box(1); }')
+        end = time.monotonic() + 60
+        while not (text := next(iter(s.cells.values())).text()):
+            assert time.monotonic() < end
+            s.read(1)
+        s.manager.signal_kernel(9)
+        time.sleep(3)
+        child = Path(f"/proc/{int(text)}/stat")
+        assert not child.exists() or " Z " in child.read_text()
+
+
+def test_shutdown_ends_a_running_cell(program):
+    with Session(program) as s:
+        s.send("std::thread::sleep(std::time::Duration::from_secs(600));")
+        s.pump(3)
+        s.manager.request_shutdown()
+        end = time.monotonic() + 60
+        while s.manager.is_alive():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+# ---- output
+
+def message(message_type, text, **content):
+    content = {"data": {"text/plain": text}, "metadata": {}, **content}
+    return f"println!(r#\"EVCXR_MESSAGE {message_type} {{}}\"#, r#\"{json.dumps(content)}\"#);"
+
+
+def test_messages_are_sent_at_once_and_in_order(s):
+    pause = "std::thread::sleep(std::time::Duration::from_millis(700));"
+    named = {"transient": {"display_id": "live"}}
+    cell = s.ok('println!("before");' + message("display_data", "one", **named) + 'println!("mid");'
+                + message("display_data", "two") + pause
+                + message("update_display_data", "one again", **named)
+                + 'println!("EVCXR_MESSAGE clear_output {{\\"wait\\":true}}"); println!("after");')
+    assert [t for t, _ in cell.outputs] == ["stream", "display_data", "stream", "display_data",
+                                            "update_display_data", "clear_output", "stream"]
+    assert cell.shown() == ["one", "two"]
+    assert cell.of_type("update_display_data")[0]["transient"] == {"display_id": "live"}
+    assert cell.of_type("clear_output") == [{"wait": True}]
+    assert cell.times[4] - cell.times[3] > 0.5
+
+
+def block(text, mime_type="text/plain"):
+    return f'println!("EVCXR_BEGIN_CONTENT {mime_type}\\n{text}\\nEVCXR_END_CONTENT");'
+
+
+def test_several_content_blocks_are_shown(s):
+    cell = s.ok(block("one") + block("<b>one</b>", "text/html") + block("two")
+                + 'println!("between");' + block("three"))
+    assert cell.shown() == ["one", "two", "three"]
+    assert cell.of_type("display_data")[0]["data"]["text/html"] == "<b>one</b>"
+    assert [t for t, _ in cell.outputs][2] == "stream"
+    assert len(cell.of_type("execute_result")) == 1
+
+
+def test_large_message_arrives_whole(s):
+    cell = s.ok('let big = "x".repeat(3_000_000); println!("EVCXR_MESSAGE display_data '
+                '{{\\"data\\": {{\\"text/plain\\": \\"{big}\\"}}}}");')
+    assert [len(text) for text in cell.shown()] == [3_000_000]
+
+
+def test_print_without_newline_shows_under_its_own_cell(s):
+    assert s.ok('print!("hello");').text() == "hello"
+    assert s.ok('print!("a"); println!("b"); print!("c");').text() == "ab\nc"
+    assert s.ok('print!("value: "); 42').text() == "value: "
+    assert_error(s.run('print!("before"); panic!("now");'), "Panic", "now")
+    cell = s.ok('use std::io::Write; print!("x"); std::io::stdout().flush()?; '
+                + message("display_data", "figure"))
+    assert (cell.text(), cell.shown()) == ("x", ["figure"])
+
+
+def test_flushed_text_shows_while_the_cell_runs(s):
+    cell = s.ok('use std::io::Write; for _ in 0..4 { print!("."); std::io::stdout().flush()?; '
+                "std::thread::sleep(std::time::Duration::from_millis(400)); }")
+    assert cell.text() == "...."
+    assert cell.times[-1] - cell.times[0] > 0.4
+
+
+def test_text_is_not_taken_for_a_marker(s):
+    assert s.ok('println!("set EVCXR_TMPDIR or EVCXR_");').text() == "set EVCXR_TMPDIR or EVCXR_\n"
+
+
+def test_nothing_is_shown_below_what_has_no_value(s):
+    s.ok("fn nothing() {}")
+    for code in ("for _ in 0..2 {}", "let mut n = 2; while n > 0 { n -= 1; }", "nothing()",
+                 'println!("x")', "if true { nothing() }"):
+        cell = s.ok(code)
+        assert cell.shown() == [], (code, cell.outputs)
+    assert s.ok("if true { 1 } else { 2 }").shown() == ["1"]
+    assert s.ok('[Some(("a", 1))]').shown() == ['[Some(("a", 1))]']
+    assert s.ok("loop { break 5; }").shown() == ["5"]
+
+
+def test_bytes_that_are_not_utf8(s):
+    for name in ("stdout", "stderr"):
+        cell = s.ok(f'use std::io::Write; std::io::{name}().write_all(b"a\\xff\\xc3\\nb\\n")?; '
+                    "let after = 1;")
+        assert cell.text(name) == "a\ufffd\ufffd\nb\n"
+        assert s.ok('println!("{after}");').text() == "1\n"
+    assert s.ok('use std::io::Write; for b in "\u00e4\u20ac".bytes() { std::io::stdout()'
+                ".write_all(&[b])?; std::io::stdout().flush()?; "
+                "std::thread::sleep(std::time::Duration::from_millis(100)); }").text() == "\u00e4\u20ac"
+
+
+def test_stderr_arrives_before_idle(s):
+    for n in range(5):
+        cell = s.ok(f'for n in 0..200 {{ eprintln!("line {{n}}"); }} eprint!("end {n}");')
+        assert cell.text("stderr").endswith(f"line 199\nend {n}\n"), cell.text("stderr")[-100:]
+
+
+def test_many_lines_arrive_complete(s):
+    cell = s.ok('for n in 0..20_000 { println!("line {n}"); }')
+    assert cell.text() == "".join(f"line {n}\n" for n in range(20_000))
+    assert len(cell.outputs) < 1000
+
+
+def test_output_comes_before_the_result(s):
+    for _ in range(3):
+        cell = s.ok('for n in 0..500 { println!("{n}"); }\n"result"')
+        assert [t for t, _ in cell.outputs][-1] == "execute_result"
+
+
+# ---- small
+
+def test_stdin_is_empty(s):
+    cell = s.ok("let mut line = String::new(); std::io::stdin().read_line(&mut line)?")
+    assert cell.shown() == ["0"]
+    assert s.ok('std::process::Command::new("cat").output()?.stdout.len()').shown() == ["0"]
+
+
+def test_first_count_is_one(program):
+    with Session(program) as s:
+        assert s.run("let a = 1;").reply["execution_count"] == 1
+        assert s.run("let b = 1;").reply["execution_count"] == 2
+
+
+def test_unbalanced_code_is_an_error(s):
+    s.ok("let kept = 1;")
+    for code in ("}", "/*", "/* open\nlet a = 1;", "let a = 1; }", "fn g() { if true { }",
+                 'let a = "open;', ")"):
+        cell = s.run(code, timeout=20)
+        assert cell.status == "error", (code, cell.outputs)
+        assert cell.of_type("error"), code
+        assert "kept" not in str(cell.outputs), (code, cell.outputs)
+    assert s.ok("/* a comment */").outputs == []
+    assert s.ok("// a comment").outputs == []
+    assert s.ok("kept").shown() == ["1"]
+
+
+def test_main_gets_a_hint(s):
+    assert "main" in s.ok('fn main() { println!("hi"); }').text()
+    assert s.ok('fn main() { println!("hi"); }\nmain()').text() == "hi\n"
+    assert s.ok("fn other() {}").text() == ""
+
+
+def test_restart_with_live_variables(s):
+    s.ok("let old = String::new();")
+    s.ok(":restart")
+    s.ok("let new = 1;")
+    assert s.ok("new").shown() == ["1"]
+    s.ok("let old = 2;\n")
+    assert s.ok(":restart\nlet same_cell = 3;\nprintln!(\"{same_cell}\");").text() == "3\n"
+
+
+def test_requests_are_answered(s):
+    for send in (s.client.history, s.client.comm_info, s.client.kernel_info):
+        id = send()
+        reply = s.client.get_shell_msg(timeout=5)
+        assert reply["parent_header"]["msg_id"] == id
+        assert reply["content"]["status"] == "ok", reply["content"]
+
+
+def small_crate(folder, name):
+    (folder / "src").mkdir(parents=True)
+    (folder / "Cargo.toml").write_text(f'[package]\nname = "{name}"\nedition = "2024"\n')
+    (folder / "src/lib.rs").write_text("pub fn answer() -> i32 { 42 }\n")
+
+
+def test_compilation_of_a_dependency_is_shown(program):
+    with tempfile.TemporaryDirectory() as folder, Session(program) as s:
+        small_crate(Path(folder) / "my-crate", "my-crate")
+        cell = s.ok(f':dep my-crate = {{ path = "{folder}/my-crate" }}\nmy_crate::answer()')
+        assert "Compiling my-crate" in cell.text(), cell.outputs
+        assert cell.shown() == ["42"]
+
+
+def test_missing_crate_names_what_to_do(program):
+    hint = "get it with `get {name}`"
+    with Session(program, CARGO_NET_OFFLINE="true", EVCXR_MISSING_CRATE_HINT=hint) as s:
+        cell = s.run(':dep no_such_crate_anywhere = "1"')
+        assert_error(cell, "CompileError", "get it with `get no_such_crate_anywhere`")
+
+
+def test_folder_with_spaces(program):
+    with tempfile.TemporaryDirectory(suffix=" with spaces") as folder:
+        with Session(program, folder=folder, EVCXR_TMPDIR=folder + "/build dir") as s:
+            s.ok("let a = 1;")
+            assert s.ok("a + 1").shown() == ["2"]
+
+
+def test_dependency_of_the_configuration(program):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        small_crate(folder / "mine", "mine")
+        (folder / "config").mkdir()
+        (folder / "config/evcxr.toml").write_text(
+            '[evcxr]\noffline_mode = true\nprelude = "let from_prelude = mine::answer();"\n'
+            f'[dependencies]\nmine = {{ path = "{folder}/mine" }}\n')
+        with Session(program, folder=folder, EVCXR_CONFIG_DIR=str(folder / "config")) as s:
+            assert s.ok(":dep mine = { path = \"mine\" }\nfrom_prelude").shown() == ["42"]
+
+
+def test_values_with_their_own_display(s):
+    s.ok("#[derive(Debug)] struct Figure; impl Figure { fn evcxr_display(&self) {"
+         + block("figure") + "} }\nimpl Figure { fn copy(&self) -> Figure { Figure } }")
+    s.ok("let figure = Figure;")
+    for code in ("figure", "&figure", "figure.copy()", "Figure"):
+        assert s.ok(code).shown() == ["figure"], code
+    s.ok("trait Shown { fn evcxr_display(&self); } #[derive(Debug)] struct ByTrait;"
+         "impl Shown for ByTrait { fn evcxr_display(&self) {" + block("by trait") + "} }")
+    assert s.ok("ByTrait").shown() == ["by trait"]
+    assert s.ok("*\"text\"").shown() == ['"text"']
+    assert s.ok("let text = String::from(\"x\");\ntext").shown() == ['"x"']
+    assert s.ok("text").shown() == ['"x"']
+    s.ok("struct Quiet; impl Quiet { fn evcxr_display(&self) {" + block("quiet") + "} }")
+    for code in ("Quiet", "Box::new(Quiet)", "Box::new(Figure)", "std::rc::Rc::new(Figure)"):
+        assert s.ok(code).shown() == ["quiet" if "Quiet" in code else "figure"], code
+    assert s.ok("Box::new(1)").shown() == ["1"]
+    for code, shown in (("1 + 1", "2"), ("2.5", "2.5"), ("None::<i32>", "None"), ("&&3", "3"),
+                        ("vec![1u8].iter().map(|n| n + 1).collect::<Vec<_>>()", "[2]")):
+        assert s.ok(code).shown() == [shown], code
+    s.ok("let mut list = vec![1];")
+    assert s.ok("list.push(2); list").shown() == ["[1, 2]"]
+    assert s.ok("list").shown() == ["[1, 2]"]
+    assert_error(s.run("todo!()"), "Panic", "not yet implemented")
+    assert_error(s.run("lisst"), "CompileError", "cannot find value")
+    s.ok("struct Opaque;")
+    cell = s.run("Opaque")
+    assert cell.status == "error" and "Debug" in str(cell.of_type("error")), cell.outputs
