@@ -133,11 +133,10 @@ struct Progress {
 }
 
 impl Progress {
+    /// Once a second, since a drawing takes some 50 ms, and at the end of what was shown.
     fn is_curve_due(&self, now: Instant, is_end: bool) -> bool {
-        match self.drawn {
-            None => now - self.begun > Duration::from_secs(1),
-            Some(drawn) => is_end || now - drawn > Duration::from_millis(500),
-        }
+        let last = self.drawn.unwrap_or(self.begun);
+        now - last > Duration::from_secs(1) || (is_end && self.drawn.is_some())
     }
 
     /// Shows the loss so far, in place of what was shown of this training before.
@@ -178,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn curve_is_due_after_a_second_then_twice_a_second_and_at_the_end() {
+    fn curve_is_due_every_second_and_at_the_end_of_a_long_training() {
         let begun = Instant::now();
         let after = |ms: u64| begun + Duration::from_millis(ms);
         let due = |drawn: Option<u64>, now: u64, is_end: bool| {
@@ -192,6 +191,6 @@ mod tests {
         assert!(due(None, 1100, false));
         assert!(!due(Some(1100), 1500, false));
         assert!(due(Some(1100), 1500, true));
-        assert!(due(Some(1100), 1700, false));
+        assert!(due(Some(1100), 2200, false));
     }
 }
