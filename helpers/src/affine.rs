@@ -26,6 +26,8 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::kernel::check_interrupt;
+
 /// Up to this number of outputs, [`WeightGrad`] is faster than candle's matmul.
 const MAX_OUTPUTS: usize = 32;
 /// Stimuli of a tile: each weight that was loaded is used for all of them.
@@ -37,6 +39,7 @@ const COLUMN_TILE: usize = 1024;
 
 /// `x @ w.t() + b`: with the sums of this module for f32 on the CPU, else with candle's.
 pub fn affine(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
+    check_interrupt();
     let is_f32_on_cpu = |t: &&Tensor| t.dtype() == DType::F32 && t.device().is_cpu();
     if [x, w, b].iter().all(is_f32_on_cpu) {
         x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, Affine)

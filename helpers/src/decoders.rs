@@ -21,6 +21,7 @@ use candle_core::{D, DType, Device, Module, Result, Tensor, bail};
 use candle_nn::loss;
 use candle_nn::ops::log_softmax;
 
+use crate::kernel::check_interrupt;
 use crate::net::{DeepNetReLU, Layers, n_parameters};
 use crate::plots::Values;
 use crate::recording::n_rows;
@@ -162,6 +163,7 @@ fn solve(mut a: Vec<f64>, mut b: Vec<f64>) -> Option<Vec<f64>> {
     let n = b.len();
     let smallest = 1e-12 * (0..n).map(|i| a[i * n + i]).fold(0.0, f64::max);
     for i in 0..n {
+        check_interrupt();
         for j in 0..=i {
             let dot: f64 = (0..j).map(|k| a[i * n + k] * a[j * n + k]).sum();
             let rest = a[i * n + j] - dot;
@@ -288,6 +290,7 @@ pub fn compare_decoders(
     let mut rows = Vec::new();
     // A decoder fits, and returns what it decodes from the test set and its number of parameters.
     let mut measure = |name, decoder: &dyn Fn() -> Result<(Tensor, usize)>| -> Result<()> {
+        check_interrupt();
         let start = Instant::now();
         let (decoded, n_parameters) = without_progress(decoder)?;
         rows.push(Row {

@@ -23,6 +23,7 @@
 mod affine;
 pub mod checks;
 pub mod decoders;
+mod kernel;
 pub mod net;
 pub mod plots;
 pub mod recording;

@@ -32,12 +32,14 @@ use candle_core::{DType, Error, Result, Tensor, bail};
 use num_traits::AsPrimitive;
 use plotters::prelude::*;
 
+use crate::kernel::{self, Formats};
 use crate::recording::Source;
 use color::{BWR, PINK, percentiles};
 use panel::{Axes, Content, HeatMap, Kind, Panel, Series};
 use style::{BASE, FONT, PIXELS_PER_INCH, SCALE, SEVERAL, SINGLE, missing_letters, px};
 
-/// A figure. A notebook shows it as the last line of a cell; [`Figure::save`] saves it.
+/// A figure. A notebook shows it as the last line of a cell; [`Figure::show`] shows it before that,
+/// [`Figure::save`] saves it.
 #[derive(Clone)]
 pub struct Figure {
     title: String,
@@ -481,22 +483,33 @@ impl Figure {
         Ok(())
     }
 
-    /// Shows the figure in a notebook; the kernel calls this for the last line of a cell.
+    /// Shows the figure in a notebook at once. A kernel without the project's patches shows it when
+    /// the cell ends, and of several figures the last one.
+    ///
+    /// # Errors
+    /// If a text has letters that the font lacks.
+    pub fn show(&self) -> Result<()> {
+        kernel::show(&self.formats()?);
+        Ok(())
+    }
+
+    /// Called by the kernel for the last line of a cell.
     pub fn evcxr_display(&self) {
-        match self.png() {
-            Ok(png) => {
-                let (width, _) = self.size();
-                let png = BASE64.encode(png);
-                let alt = escaped(&self.alt_text());
-                println!(
-                    "EVCXR_BEGIN_CONTENT text/html\n\
-                     <img src='data:image/png;base64,{png}' width='{width}' alt='{alt}' \
-                     style='max-width: 100%; height: auto'>\nEVCXR_END_CONTENT\n\
-                     EVCXR_BEGIN_CONTENT image/png\n{png}\nEVCXR_END_CONTENT"
-                );
-            }
-            Err(err) => eprintln!("{err}"),
+        if let Err(err) = self.show() {
+            eprintln!("{err}");
         }
+    }
+
+    /// The figure as HTML, and as PNG for what does not show HTML.
+    pub(crate) fn formats(&self) -> Result<Formats> {
+        let (width, _) = self.size();
+        let png = BASE64.encode(self.png()?);
+        let alt = escaped(&self.alt_text());
+        let html = format!(
+            "<img src='data:image/png;base64,{png}' width='{width}' alt='{alt}' \
+             style='max-width: 100%; height: auto'>"
+        );
+        Ok(Formats::from([("text/html", html), ("image/png", png)]))
     }
 
     /// A description of the figure for readers who cannot see it.
@@ -838,6 +851,14 @@ mod tests {
         let expected = "heat map of normalized neural response, 1 rows by 2 columns, colors from \
              0.01 to 0.99";
         assert_eq!(plot_data_matrix(&resp).unwrap().alt_text(), expected);
+    }
+
+    #[test]
+    fn alt_text_with_quotes_is_escaped_in_html() {
+        let formats = plot_network().title("a 'b' \"c\"").formats().unwrap();
+        let html = &formats["text/html"];
+        assert!(html.contains(" alt='a &#39;b&#39; &quot;c&quot;; "), "{html}");
+        assert!(html.contains(&formats["image/png"]));
     }
 
     #[test]

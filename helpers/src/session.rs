@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use candle_core::{Error, Result, Tensor, bail};
 
+use crate::kernel;
 use crate::net::DeepNetReLU;
 use crate::recording::{Source, Split, fetch_or_simulate_recording, load_data, source, split};
 use crate::rng::TorchRng;
 
-/// Makes panics and errors in cells as short as their message.
+/// Makes panics and errors in cells as short as their message, and prints what the kernel's launcher
+/// has to say.
 ///
 /// Call it in the first cell: whether errors carry a backtrace is decided at the first error.
 /// Never fails. Returns `Result` because evcxr only reports a failed `?` after one has succeeded.
@@ -24,11 +26,17 @@ pub fn setup() -> Result<()> {
         // and in later cells the variable is set.
         unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
     }
-    panic::set_hook(Box::new(|info| {
-        if !SILENT.get() {
-            eprintln!("{}", panic_message(info.payload()).0);
-        }
-    }));
+    // A kernel that reports panics itself has a hook of its own.
+    if !kernel::is_patched() {
+        panic::set_hook(Box::new(|info| {
+            if !SILENT.get() {
+                eprintln!("{}", panic_message(info.payload()).0);
+            }
+        }));
+    }
+    if let Ok(notice) = std::env::var("KERNEL_NOTICE") {
+        println!("{notice}");
+    }
     Ok(())
 }
 
@@ -36,11 +44,13 @@ thread_local! {
     static SILENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `f` and catches its panic, of which the hook that [`setup`] installs prints nothing.
+/// Runs `f` and catches its panic, of which the hook that [`setup`] installs prints nothing. An
+/// interrupt of the cell is not caught.
 pub(crate) fn catch_panic<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
     SILENT.set(true);
     let result = panic::catch_unwind(AssertUnwindSafe(f));
     SILENT.set(false);
+    kernel::check_interrupt();
     result
 }
 

@@ -8,6 +8,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 use crate::affine::as_f32;
+use crate::kernel::check_interrupt;
 
 /// Gradient descent, `parameter -= learning_rate * gradient`, as `torch.optim.SGD`: in one pass over
 /// the memory and with one rounding. (candle's own SGD makes two temporary tensors of the
@@ -47,6 +48,7 @@ impl Optimizer for SGD {
 
     /// Updates each parameter that has a gradient.
     fn step(&mut self, gradients: &GradStore) -> Result<()> {
+        check_interrupt();
         for (var, velocity) in &mut self.vars {
             let Some(gradient) = gradients.get(var) else {
                 continue;

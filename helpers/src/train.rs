@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use candle_core::{Result, Tensor};
 use candle_nn::Optimizer;
 
+use crate::kernel;
 use crate::net::Network;
+use crate::plots::axes;
 use crate::sgd::SGD;
 
 /// Full-batch gradient descent: each epoch evaluates the loss on all of the training data and
@@ -82,13 +84,14 @@ pub fn train_and_test(
 }
 
 /// Prints the loss of about five of `n_epochs`, and whenever nothing was printed for three seconds.
-/// Call it with the loss of each epoch `i`, counted from 1. Beside the loss, the line shows the curve
-/// of the loss so far, on a logarithmic scale, and the time that is left.
+/// Call it with the loss of each epoch `i`, counted from 1. A training of more than a second also
+/// shows the curve of the loss so far, on a logarithmic scale, on kernels that can update a figure.
 pub fn report_loss(i: usize, n_epochs: usize, loss: f32) {
     report(i, n_epochs, loss, None);
 }
 
 fn report(i: usize, n_epochs: usize, loss: f32, test_loss: Option<f32>) {
+    kernel::check_interrupt();
     if QUIET.get() {
         return;
     }
@@ -100,25 +103,22 @@ fn report(i: usize, n_epochs: usize, loss: f32, test_loss: Option<f32>) {
         let progress = progress.get_or_insert_with(|| Progress {
             begun: now,
             printed: now,
-            losses: Vec::new(),
+            drawn: None,
+            train_loss: Vec::new(),
+            test_loss: Vec::new(),
         });
-        progress.losses.push(loss);
+        progress.train_loss.push(loss);
+        progress.test_loss.extend(test_loss);
         let silent = now - progress.printed;
         if i.is_multiple_of((n_epochs / 5).max(1)) || silent > Duration::from_secs(3) {
             progress.printed = now;
-            let curve = sparkline(&progress.losses, i as f64 / n_epochs as f64);
-            let time = match (now - progress.begun).as_secs_f64() {
-                taken if i == n_epochs => format!("took {}", format_duration(taken)),
-                // The first epoch was over when the clock began to run.
-                taken => {
-                    let left =
-                        taken / (i as f64 - 1.0).max(1.0) * n_epochs.saturating_sub(i) as f64;
-                    format!("{} left", format_duration(left))
-                }
-            };
             let test =
                 test_loss.map_or_else(String::new, |loss| format!(" | test_loss: {loss:.3}"));
-            println!("iteration {i}/{n_epochs} | loss: {loss:.3}{test} | {curve} | {time}");
+            println!("iteration {i}/{n_epochs} | loss: {loss:.3}{test}");
+        }
+        if kernel::is_patched() && progress.is_curve_due(now, i == n_epochs) {
+            // Training goes on if the curve cannot be drawn.
+            let _ = progress.show_curve(i, n_epochs);
         }
     });
 }
@@ -127,38 +127,30 @@ fn report(i: usize, n_epochs: usize, loss: f32, test_loss: Option<f32>) {
 struct Progress {
     begun: Instant,
     printed: Instant,
-    losses: Vec<f32>,
+    drawn: Option<Instant>,
+    train_loss: Vec<f32>,
+    test_loss: Vec<f32>,
 }
 
-/// The losses as bars that fill `part` of the width. The largest loss has the highest bar, NaN and
-/// infinity have `?`.
-fn sparkline(losses: &[f32], part: f64) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    const WIDTH: usize = 10;
-    let filled = ((part * WIDTH as f64).round() as usize).clamp(1, WIDTH);
-    // NaN stays NaN, which f32::max would not do.
-    let clamp_positive = |loss: f32| {
-        if loss < f32::MIN_POSITIVE { f32::MIN_POSITIVE } else { loss }
-    };
-    let height = |loss: f32| f64::from(clamp_positive(loss)).ln();
-    let at = |place: usize| losses[(place * losses.len() / filled).min(losses.len() - 1)];
-    let heights: Vec<f64> = (0..filled).map(|place| height(at(place))).collect();
-    let finite = || heights.iter().copied().filter(|height| height.is_finite());
-    let (low, high) =
-        (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
-    let bar = |place: usize| match heights.get(place) {
-        None => '·',
-        Some(_) if !at(place).is_finite() => '?',
-        Some(height) => BARS[((height - low) / (high - low).max(1e-9) * 7.0).round() as usize],
-    };
-    (0..WIDTH).map(bar).collect()
-}
+impl Progress {
+    /// Once a second, since a drawing takes some 50 ms, and at the end of what was shown.
+    fn is_curve_due(&self, now: Instant, is_end: bool) -> bool {
+        let last = self.drawn.unwrap_or(self.begun);
+        now - last > Duration::from_secs(1) || (is_end && self.drawn.is_some())
+    }
 
-fn format_duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 9.95 => format!("{s:.1} s"),
-        s if s < 90.0 => format!("{s:.0} s"),
-        s => format!("{:.0} min", s / 60.0),
+    /// Shows the loss so far, in place of what was shown of this training before.
+    fn show_curve(&mut self, i: usize, n_epochs: usize) -> Result<()> {
+        let epochs = 0..self.train_loss.len();
+        let mut curve = axes("epoch", "loss").line("training set", &epochs, &self.train_loss)?;
+        if !self.test_loss.is_empty() {
+            curve = curve.line("test set", &epochs, &self.test_loss)?;
+        }
+        let curve = curve.title(&format!("epoch {i} of {n_epochs}")).log_scale().formats()?;
+        let id = format!("training {:?}", self.begun); // no other training began at that time
+        kernel::show_live(&curve, &id, self.drawn.is_some());
+        self.drawn = Some(Instant::now());
+        Ok(())
     }
 }
 
@@ -185,18 +177,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sparkline_fills_up_and_falls_with_the_loss() {
-        assert_eq!(sparkline(&[1000.0], 0.0), "▁·········");
-        assert_eq!(sparkline(&[1000.0, 100.0, 10.0, 1.0], 0.4), "█▆▃▁······");
-        let losses: Vec<f32> = (0..50).map(|i| (-i as f32).exp()).collect();
-        assert_eq!(sparkline(&losses, 1.0), "█▇▆▆▅▄▃▃▂▁");
-        assert_eq!(sparkline(&[1000.0, 10.0, f32::NAN], 0.3), "█▁?·······");
-        assert_eq!(sparkline(&[1.0, f32::INFINITY, f32::NAN, 0.0], 0.4), "█??▁······");
-    }
-
-    #[test]
-    fn durations_have_few_digits() {
-        let durations = [0.04, 9.9, 9.96, 89.0, 200.0].map(format_duration);
-        assert_eq!(durations, ["0.0 s", "9.9 s", "10 s", "89 s", "3 min"]);
+    fn curve_is_due_every_second_and_at_the_end_of_a_long_training() {
+        let begun = Instant::now();
+        let after = |ms: u64| begun + Duration::from_millis(ms);
+        let due = |drawn: Option<u64>, now: u64, is_end: bool| {
+            let (train_loss, test_loss) = (Vec::new(), Vec::new());
+            let drawn = drawn.map(after);
+            let progress = Progress { begun, printed: begun, drawn, train_loss, test_loss };
+            progress.is_curve_due(after(now), is_end)
+        };
+        assert!(!due(None, 900, false));
+        assert!(!due(None, 900, true));
+        assert!(due(None, 1100, false));
+        assert!(!due(Some(1100), 1500, false));
+        assert!(due(Some(1100), 1500, true));
+        assert!(due(Some(1100), 2200, false));
     }
 }

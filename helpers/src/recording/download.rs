@@ -8,6 +8,7 @@ use std::time::Duration;
 use candle_core::{Result, bail};
 
 use super::{absolute, one_line, open_file, temp_file};
+use crate::kernel::check_interrupt;
 
 const FILE_NAME: &str = "W3D4_stringer_oribinned1.npz";
 const URL: &str = "https://osf.io/683xc/download";
@@ -87,13 +88,17 @@ fn download(url: &str, mut file: &File) -> io::Result<()> {
     let total = body.content_length().map_or("?".to_owned(), megabytes);
     let mut body = body.into_reader();
     let mut done = 0;
+    const STEP: u64 = 4_000_000;
     loop {
-        let n = io::copy(&mut (&mut body).take(4_000_000), &mut file)?;
+        check_interrupt();
+        let n = io::copy(&mut (&mut body).take(1 << 16), &mut file)?;
         if n == 0 {
             return Ok(());
         }
         done += n;
-        println!("downloaded {} of {total} MB", megabytes(done));
+        if done / STEP > (done - n) / STEP {
+            println!("downloaded {} of {total} MB", megabytes(done));
+        }
     }
 }
 

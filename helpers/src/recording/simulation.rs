@@ -27,6 +27,7 @@ use zip::ZipWriter;
 
 use super::npz::write_array;
 use super::{SIMULATED, absolute, temp_file};
+use crate::kernel::check_interrupt;
 
 const N_STIMULI: usize = 360;
 const N_NEURONS: usize = 23_589;
@@ -78,7 +79,11 @@ fn write(file: &File, resp: &[f32], stimuli: &[f64], seed: u32) -> io::Result<()
 fn responses(seed: u32) -> Vec<f32> {
     let mut rng = Mt::new(seed);
     let neurons: Vec<_> = (0..N_NEURONS).map(|_| Neuron::draw(&mut rng)).collect();
-    let columns: Vec<_> = neurons.par_iter().map(Neuron::responses).collect();
+    let column = |neuron: &Neuron| {
+        check_interrupt();
+        neuron.responses()
+    };
+    let columns: Vec<_> = neurons.par_iter().map(column).collect();
     let columns = &columns;
     let row = |ori: usize| columns.iter().map(move |column| column[ori]);
     (0..N_STIMULI).flat_map(row).collect()
