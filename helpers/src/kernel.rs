@@ -91,12 +91,6 @@ mod tests {
     }
 
     #[test]
-    fn nothing_happens_without_a_flag() {
-        assert!(!is_patched());
-        check_interrupt();
-    }
-
-    #[test]
     fn message_is_one_line_of_json() {
         let formats = Formats::from([("text/html", "<b title=\"a\">\n'b'</b>".to_owned())]);
         let line = message("display_data", &formats, &json!({ "display_id": "c" }));
