@@ -41,6 +41,8 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
         .env("CARGO_HOME", folder.join("analyzer/cargo"))
         .env("RUST_SRC_PATH", folder.join("analyzer/std"))
         .env("EVCXR_CONFIG_DIR", folder)
+        // evcxr would replace the kernel.json that it finds by one that starts evcxr itself.
+        .env("JUPYTER_PATH", folder.join("analyzer"))
         .env("EVCXR_MISSING_CRATE_HINT", "run `cargo xtask add {name}`, then restart the kernel")
         .env("RUST_LIB_BACKTRACE", "0")
         // What is needed is there, so nothing has to be looked up; without a network it could not.

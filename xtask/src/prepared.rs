@@ -49,7 +49,8 @@ impl Prepared {
         let crates = Part::new("crates", &[&lock, &added()?])?;
         let rust = toolchain::identity()?;
         let crates_folder = crates.folder.display().to_string();
-        let depends_on = [&crates_folder, &evcxr::name()?, &rust, PROFILE, &prelude()];
+        let launcher = store::hash(fs::read(std::env::current_exe()?)?);
+        let depends_on = [&crates_folder, &evcxr::name()?, &rust, PROFILE, &prelude(), &launcher];
         Ok(Self { part: Part::new("kernel", &depends_on)?, crates })
     }
 

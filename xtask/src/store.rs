@@ -60,9 +60,9 @@ impl Part {
     }
 }
 
-pub fn hash(texts: &[&str]) -> String {
+pub fn hash(what: impl Hash) -> String {
     let mut hasher = DefaultHasher::new();
-    texts.hash(&mut hasher);
+    what.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 
