@@ -2,7 +2,7 @@
 //! training.
 //!
 //! candle's matmul also computes `dL/dx`, which we never need for the input layer: there `x` is the
-//! recording, and `dL/dx` is as large. It also packs both matrices anew in each call, which is slow
+//! recording, and `dL/dx` is as large. It also packs both matrices in each call, which is slow
 //! for the long rows of few stimuli. Here each of the two passes reads `x` from memory once and
 //! computes while the numbers are in the cache. For more than [`MAX_OUTPUTS`] outputs candle's
 //! matmul is faster in the backward pass, so it is used there.

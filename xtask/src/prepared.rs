@@ -186,7 +186,7 @@ fn added() -> Result<String> {
 }
 
 /// Lets notebooks name a further crate, given as `NAME` or `NAME@VERSION`: the kernel, which uses no
-/// network, finds it among the vendored ones. The caller sets up anew afterwards.
+/// network, finds it among the vendored ones. The caller runs the set-up again.
 pub fn add(name: &str) -> Result<()> {
     let (name, version) = name.split_once('@').unwrap_or((name, "*"));
     let line = format!("{name} = {version:?}");

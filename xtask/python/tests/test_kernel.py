@@ -21,7 +21,7 @@ def expected_to_fail(source):
 
 
 def test_variables_of_different_cells_get_gradients_of_their_own(session):
-    """Were candle linked into every cell anew, both would be 18."""
+    """Were candle linked into every cell, both would be 18."""
     run(session, "let a = Var::new(&[1f32], &Device::Cpu)?;")
     run(session, "let b = Var::new(&[2f32], &Device::Cpu)?;")
     run(session, "let loss = ((a.as_tensor() * 3.0)? + (b.as_tensor() * 5.0)?)?;")
@@ -123,7 +123,7 @@ HOSTILE = {
 
 
 def test_what_is_prepared_holds_in_any_environment(monkeypatch, tmp_path):
-    """A crate that was compiled anew would be a file of the kernel's own, and take minutes."""
+    """A crate that was compiled again would be a file of the kernel's own, and take minutes."""
     for name, value in HOSTILE.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "evcxr.toml").write_text("[evcxr]\nprelude = 'std::process::abort();'\n")
