@@ -139,19 +139,18 @@ fn script(python: &Path, name: &str) -> Command {
 }
 
 fn test() -> Result<()> {
-    let run_cargo = |args: &[&str]| {
-        println!("cargo {}", args.join(" "));
-        run(cargo().args(args))
-    };
-    run_cargo(&["fmt", "--all", "--check"])?;
-    run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    run_cargo(&["test", "--workspace"])?;
+    run_cargo(&["fmt", "--all", "--check"], &[])?;
+    run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
+    run_cargo(&["test", "--workspace"], &[])?;
 
     let Installation { python, prepared } = setup()?;
     let testing = {
         let _lock = store::lock()?;
         Environment::testing()?.install()?
     };
+    let with_numpy = ["test", "--package", "helpers", "--test", "numpy", "--", "--ignored"];
+    run_cargo(&with_numpy, &[("NUMPY_PYTHON", &testing)])?;
+
     let mut pytest = Command::new(&testing);
     pytest.args(["-m", "pytest", "--verbose", "--durations=0", "-p", "no:cacheprovider"]);
     pytest.arg(root().join("xtask/python/tests"));
@@ -165,4 +164,9 @@ fn test() -> Result<()> {
         .env("EVCXR_PROGRAM", evcxr::installed()?.context("evcxr is installed")?)
         .env("JUPYTER_LAB", python.with_file_name("jupyter-lab"));
     run(prepared.for_jupyter(&mut pytest))
+}
+
+fn run_cargo(args: &[&str], env: &[(&str, &Path)]) -> Result<()> {
+    println!("cargo {}", args.join(" "));
+    run(cargo().args(args).envs(env.iter().copied()))
 }

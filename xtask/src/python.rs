@@ -14,8 +14,9 @@ use crate::store::{self, Part};
 /// What the benchmarks compare with.
 const TORCH: [&str; 3] = ["torch==2.15.0", "numpy==2.4.6", "matplotlib==3.11.2"];
 
-/// What the tests on a real kernel need: a browser's remote control and a course's tools, too.
-const TESTING: [&str; 3] = ["pytest==9.2.0", "playwright==1.65.2", "nbgrader==0.9.6"];
+/// What the tests need: NumPy to exchange files with, a browser's remote control, a course's tools.
+const TESTING: [&str; 4] =
+    ["pytest==9.2.0", "numpy==2.4.6", "playwright==1.65.2", "nbgrader==0.9.6"];
 
 /// A Python environment and the packages that it should have, in pip's notation.
 pub struct Environment {
