@@ -67,14 +67,11 @@ impl Notebook {
         self.0["cells"].as_array_mut().expect("a notebook has cells")
     }
 
-    /// The source of the solution cell of that name, for an exercise cell.
-    fn solution_of(&self, exercise: &Value) -> Option<Result<String>> {
-        let name = exercise["id"].as_str()?.split_once("-exercise-")?.1.to_owned();
-        let is_solution = |cell: &&Value| {
-            let id = cell["id"].as_str().unwrap_or_default();
-            id.split_once("-solution-").is_some_and(|(_, solved)| solved == name)
-        };
-        let solution = self.0["cells"].as_array()?.iter().find(is_solution);
+    /// The source of the solution, for the code cell of an exercise.
+    fn solution_of(&self, cell: &Value) -> Option<Result<String>> {
+        let name = code_after(cell, "-exercise-")?;
+        let mut cells = self.0["cells"].as_array()?.iter();
+        let solution = cells.find(|cell| code_after(cell, "-solution-") == Some(name));
         Some(solution.map(source).with_context(|| format!("exercise {name} has no solution")))
     }
 
@@ -121,6 +118,12 @@ impl Notebook {
         let parts: Vec<String> = notebook.cells().iter().map(as_rust).collect();
         Ok(parts.join("\n\n") + "\n")
     }
+}
+
+/// What stands after `mark` in the name of a code cell.
+fn code_after<'a>(cell: &'a Value, mark: &str) -> Option<&'a str> {
+    let (_, name) = cell["id"].as_str()?.split_once(mark)?;
+    (cell["cell_type"] == "code").then_some(name)
 }
 
 fn as_rust(cell: &Value) -> String {
@@ -282,11 +285,15 @@ mod tests {
     fn an_exercise_has_the_stub_in_place_of_the_solution() {
         let solution = "a\n  // BEGIN SOLUTION: todo!()\n  b\n  // END SOLUTION\nc";
         let cells = json!([
-            {"id": "1-exercise-x", "source": "old"}, {"id": "2-solution-x", "source": solution}
+            {"cell_type": "markdown", "id": "1-exercise-x", "source": "text"},
+            {"cell_type": "code", "id": "2-exercise-x", "source": "old"},
+            {"cell_type": "markdown", "id": "3-the-solution-x", "source": "text"},
+            {"cell_type": "code", "id": "4-solution-x", "source": solution},
         ]);
         let mut notebook = Notebook(json!({"cells": cells}));
-        assert_eq!(notebook.derive_exercises().unwrap(), ["1-exercise-x"]);
-        assert_eq!(source(&notebook.cells()[0]), "a\n  todo!()\nc");
+        assert_eq!(notebook.derive_exercises().unwrap(), ["2-exercise-x"]);
+        assert_eq!(source(&notebook.cells()[0]), "text");
+        assert_eq!(source(&notebook.cells()[1]), "a\n  todo!()\nc");
         assert!(notebook.derive_exercises().unwrap().is_empty());
         for unbalanced in [
             "// BEGIN SOLUTION: x",
