@@ -27,7 +27,11 @@ enum Xtask {
         options: Vec<OsString>,
     },
     /// Set up what is missing, and no more
-    Setup,
+    Setup {
+        /// Let the user's other Jupyter programs, such as VS Code, find the kernel, too
+        #[arg(long)]
+        user: bool,
+    },
     /// Set up what is missing and run all cells of a notebook without a browser; the executed
     /// notebook and an HTML page go to target/run/
     Run { notebook: Option<PathBuf> },
@@ -38,7 +42,12 @@ enum Xtask {
     /// Write the notebooks as a variant to a folder
     Export { variant: notebook::Variant, folder: PathBuf },
     /// Let notebooks use a further crate with :dep, for example rand@0.9
-    Add { name: String },
+    Add {
+        name: String,
+        /// Features of the crate, with commas between them
+        #[arg(long, value_delimiter = ',')]
+        features: Vec<String>,
+    },
     /// Measure speed, or compare all numbers with PyTorch's
     Bench { what: Bench },
     /// Start a kernel; Jupyter calls this
@@ -74,17 +83,21 @@ fn main() -> ExitCode {
 fn execute(xtask: Xtask) -> Result<ExitCode> {
     match xtask {
         Xtask::Lab { options } => lab::open(&options)?,
-        Xtask::Setup => {
-            let path = setup()?.prepared.jupyter_path();
+        Xtask::Setup { user } => {
+            let Installation { python, prepared } = setup()?;
+            if user {
+                run(&mut prepared.register(&python))?;
+            }
+            let path = prepared.jupyter_path();
             println!("Jupyter finds the kernel with JUPYTER_PATH={}", path.display());
         }
         Xtask::Run { notebook } => run_notebook(&notebook.unwrap_or(root().join(TUTORIAL)))?,
         Xtask::Test => test()?,
         Xtask::Doctor => doctor::print()?,
         Xtask::Export { variant, folder } => notebook::export(variant, &folder)?,
-        Xtask::Add { name } => {
+        Xtask::Add { name, features } => {
             setup()?;
-            prepared::add(&name)?;
+            prepared::add(&name, &features)?;
             setup()?;
         }
         Xtask::Bench { what } => bench(what)?,

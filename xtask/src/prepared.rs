@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use crate::command::{run, step};
@@ -44,9 +44,7 @@ pub struct Prepared {
 
 impl Prepared {
     pub fn new() -> Result<Self> {
-        let lock =
-            fs::read_to_string(root().join("Cargo.lock")).context("there is no Cargo.lock")?;
-        let crates = Part::new("crates", &[&lock, &added()?])?;
+        let crates = crates_with(&added()?)?;
         let rust = toolchain::identity()?;
         let crates_folder = crates.folder.display().to_string();
         let launcher = store::hash(fs::read(std::env::current_exe()?)?);
@@ -162,6 +160,14 @@ impl Prepared {
         Ok(builds.filter(|build| made(build).is_some()).max_by_key(made))
     }
 
+    /// The command that lets all Jupyter programs of this user find the kernel.
+    pub fn register(&self, python: &Path) -> Command {
+        let mut install = Command::new(python);
+        python::clean(&mut install).args(["-m", "jupyter", "kernelspec", "install", "--user"]);
+        install.arg(self.jupyter_path().join("kernels/rust"));
+        install
+    }
+
     /// Lets a program of Jupyter's find the kernel, before any other of the same name.
     pub fn for_jupyter<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         python::clean(command).env("JUPYTER_PATH", self.jupyter_path())
@@ -185,18 +191,31 @@ fn added() -> Result<String> {
     if list.exists() { Ok(fs::read_to_string(list)?) } else { Ok(String::new()) }
 }
 
+/// The crates behind `helpers` and further ones, vendored.
+fn crates_with(further: &str) -> Result<Part> {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).context("there is no Cargo.lock")?;
+    Part::new("crates", &[&lock, further])
+}
+
 /// Lets notebooks name a further crate, given as `NAME` or `NAME@VERSION`: the kernel, which uses no
 /// network, finds it among the vendored ones. The caller runs the set-up again.
-pub fn add(name: &str) -> Result<()> {
+pub fn add(name: &str, features: &[String]) -> Result<()> {
     let (name, version) = name.split_once('@').unwrap_or((name, "*"));
-    let line = format!("{name} = {version:?}");
+    let dependency = format!("{name} = {{ version = {version:?}, features = {features:?} }}");
     let before = added()?;
     let others = before.lines().filter(|other| !other.starts_with(&format!("{name} =")));
-    let after: String = others.chain([&*line]).map(|line| format!("{line}\n")).collect();
-    let trial = tempfile::tempdir_in(store::home()?)?;
-    vendor(&Part { folder: trial.path().join("crates") }, &after)?; // fails if there is no such crate
+    let after: String = others.chain([&*dependency]).map(|line| format!("{line}\n")).collect();
+    let crates = crates_with(&after)?;
+    vendor(&crates, &after)?; // fails if there is no such crate
+    let lock = fs::read_to_string(crates.folder.join("Cargo.lock"))?;
+    if lock.matches("name = \"candle-core\"").count() > 1 {
+        bail!(
+            "add: {name} {version} needs another candle-core than helpers, and their tensors have \
+             different types: name a version of {name} that uses the candle-core of Cargo.lock"
+        );
+    }
     fs::write(store::home()?.join("crates.toml"), after)?;
-    println!("after the kernel's next restart a notebook's first cell may say  :dep {line}");
+    println!("after the kernel's next restart a notebook's first cell may say  :dep {dependency}");
     Ok(())
 }
 
