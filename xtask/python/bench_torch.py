@@ -151,7 +151,7 @@ def bonus_parity(python):
     rows, penalised = [], False
     for line in map(str, torch["lines"]):
         same = any(got.startswith(line) for got in printed)
-        # A price on the weights' sizes has weights near zero jump from one side of it to the other;
+        # The L1 penalty makes weights near zero jump from one side of zero to the other;
         # when, the last bit decides. PyTorch differs from itself, too, if neurons are permuted.
         penalised = penalised or line.startswith("fraction correct")
         if penalised and not same and any(near(line, got) for got in printed):

@@ -61,16 +61,13 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
     let own = tempfile::Builder::new().prefix("kernel-").tempdir_in(&kernels)?;
     let lock = File::create(own.path().join("lock"))?;
     lock.try_lock().ok();
-    let build = own.path().join("build");
-    fs::create_dir(own.path().join(".cargo"))?;
-    fs::copy(folder.join(".cargo/config.toml"), own.path().join(".cargo/config.toml"))?;
-    {
+    let build = {
         let lock = File::open(folder.join("lock"))?;
         lock.lock_shared().ok(); // what is prepared is not being replaced
-        link_tree(&folder.join("build/target"), &build.join("target")).with_context(|| {
+        build_directory(own.path(), folder, Some(&folder.join("prepared"))).with_context(|| {
             format!("cannot link to {}: run `cargo xtask lab` again", folder.display())
-        })?;
-    }
+        })?
+    };
     if let Some(notice) = notice(folder) {
         evcxr.env("KERNEL_NOTICE", notice);
     }
@@ -169,6 +166,21 @@ fn is_in_use(folder: &Path) -> bool {
     }
 }
 
+/// Makes a build directory in `own` that uses the vendored crates of the settings in `folder`, and
+/// has what was compiled in `from`. To cargo the crates are in the build directory itself, so that
+/// what it compiles does not depend on where their folder is.
+pub fn build_directory(own: &Path, folder: &Path, from: Option<&Path>) -> Result<PathBuf> {
+    let build = own.join("build");
+    fs::create_dir_all(&build)?;
+    fs::create_dir(own.join(".cargo"))?;
+    fs::copy(folder.join("cargo.toml"), own.join(".cargo/config.toml"))?;
+    symlink(fs::read_link(folder.join("vendor"))?, build.join("vendor"))?;
+    if let Some(from) = from {
+        link_tree(&from.join("build/target"), &build.join("target"))?;
+    }
+    Ok(build)
+}
+
 /// Whether cargo and rustc replace a file as a whole, so that a link to it cannot be written through.
 fn is_replaced_as_a_whole(file: &Path) -> bool {
     file.extension().is_some_and(|extension| {
@@ -179,7 +191,7 @@ fn is_replaced_as_a_whole(file: &Path) -> bool {
 /// Makes the files of one tree appear in another: compiled crates by links, all else by copies. Left
 /// out are the files of `ctx`, the crate that evcxr makes of cells, and what rustc keeps to compile
 /// `helpers` in parts.
-pub fn link_tree(from: &Path, to: &Path) -> Result<()> {
+fn link_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

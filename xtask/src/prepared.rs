@@ -7,6 +7,7 @@
 //! missing network makes a difference.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
@@ -21,8 +22,8 @@ use crate::{analyzer, evcxr, kernel, python, root};
 
 /// What cells are compiled with, whatever evcxr writes: its own profile has debug assertions and
 /// overflow checks on in all crates, which candle pays for in every loop. In cells they stay on.
-/// `ctx` is what evcxr calls a cell; at level 1 most compile in 0.85 of the time of level 2. candle
-/// never calls its tokenizers here.
+/// `ctx` is what evcxr calls a cell; at level 1 most compile in 0.85 of the time of level 2. What
+/// takes no time when notebooks run, or never runs there, is compiled quickly instead of well.
 const PROFILE: &str = "\
 [profile.dev]
 opt-level = 3
@@ -31,9 +32,29 @@ overflow-checks = false
 
 [profile.dev.package]
 ctx = { opt-level = 1, debug-assertions = true, overflow-checks = true }
-tokenizers = { opt-level = 0 }
+aho-corasick = { opt-level = 0 }
+fancy-regex = { opt-level = 0 }
+gemm-c32 = { opt-level = 0 }
+gemm-c64 = { opt-level = 0 }
+num-bigint = { opt-level = 0 }
+object = { opt-level = 0 }
+py_literal = { opt-level = 0 }
 regex-automata = { opt-level = 0 }
 regex-syntax = { opt-level = 0 }
+rustls = { opt-level = 1 }
+tokenizers = { opt-level = 0 }
+typed-path = { opt-level = 0 }
+ureq = { opt-level = 1 }
+ureq-proto = { opt-level = 1 }
+";
+
+/// Where cargo finds the crates, relative to the folder with the build directory.
+const VENDORED: &str = "
+[source.crates-io]
+replace-with = \"vendored\"
+
+[source.vendored]
+directory = \"build/vendor\"
 ";
 
 /// The set-up of this clone's kernels.
@@ -91,8 +112,8 @@ impl Prepared {
     fn write_settings(&self, evcxr: &Path) -> Result<()> {
         let folder = self.folder();
         fs::write(folder.join("evcxr.toml"), prelude())?;
-        fs::create_dir(folder.join(".cargo"))?;
-        fs::write(folder.join(".cargo/config.toml"), self.cargo_config())?;
+        fs::write(folder.join("cargo.toml"), format!("{PROFILE}{VENDORED}"))?;
+        symlink(self.vendored(), folder.join("vendor"))?;
         let launcher = folder.join("xtask"); // a copy: cargo replaces and deletes its own
         fs::copy(std::env::current_exe()?, &launcher)?;
         analyzer::write(&folder.join("analyzer"), &self.vendored(), &launcher)?;
@@ -112,14 +133,6 @@ impl Prepared {
         self.crates.folder.join("vendor")
     }
 
-    fn cargo_config(&self) -> String {
-        format!(
-            "{PROFILE}\n[source.crates-io]\nreplace-with = \"vendored\"\n\n\
-             [source.vendored]\ndirectory = {:?}\n",
-            self.vendored()
-        )
-    }
-
     /// The folder in which Jupyter finds the kernel, to be named by `JUPYTER_PATH`.
     pub fn jupyter_path(&self) -> PathBuf {
         self.folder().join("jupyter")
@@ -129,35 +142,32 @@ impl Prepared {
     /// one. What an earlier one, or another clone's, has compiled is taken over.
     fn compile(&self, python: &Path) -> Result<()> {
         let start = SystemTime::now();
-        let [new, build, old] = ["new", "build", "old"].map(|name| self.folder().join(name));
+        let [new, prepared, old] = ["new", "prepared", "old"].map(|name| self.folder().join(name));
         store::remove(&new)?;
-        fs::create_dir_all(&new)?;
-        if let Some(seed) = Self::seed()? {
-            kernel::link_tree(&seed.join("target"), &new.join("target"))?;
-        }
+        let build = kernel::build_directory(&new, self.folder(), Self::seed()?.as_deref())?;
         let mut runner = Command::new(python);
         runner.arg(root().join("xtask/python/run_notebook.py")).arg("--prepare");
-        runner.arg(root().join("notebooks")).env(kernel::PREPARE, &new);
+        runner.arg(root().join("notebooks")).env(kernel::PREPARE, &build);
         run(self.for_jupyter(&mut runner))?;
         kernel::protect(&new)?;
 
         let lock = File::create(self.folder().join("lock"))?;
         lock.lock().ok(); // no kernel is starting; a file system without locks has to do without
         store::remove(&old)?;
-        if build.exists() {
-            fs::rename(&build, &old)?;
+        if prepared.exists() {
+            fs::rename(&prepared, &old)?;
         }
-        fs::rename(&new, &build)?;
+        fs::rename(&new, &prepared)?;
         self.part.finish_as_of(start)?; // what was edited meanwhile is newer
         store::remove(&old)
     }
 
-    /// The build directory that was prepared last, whatever for: cargo knows what of it is out of date.
+    /// What was prepared last, whatever for: cargo knows what of it is out of date.
     fn seed() -> Result<Option<PathBuf>> {
         let folders = fs::read_dir(store::home()?)?.flatten();
-        let builds = folders.map(|folder| folder.path().join("build"));
-        let made = |build: &PathBuf| fs::metadata(build).and_then(|build| build.modified()).ok();
-        Ok(builds.filter(|build| made(build).is_some()).max_by_key(made))
+        let prepared = folders.map(|folder| folder.path().join("prepared"));
+        let made = |folder: &PathBuf| fs::metadata(folder).and_then(|it| it.modified()).ok();
+        Ok(prepared.filter(|folder| made(folder).is_some()).max_by_key(made))
     }
 
     /// The command that lets all Jupyter programs of this user find the kernel.

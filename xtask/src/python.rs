@@ -90,10 +90,12 @@ pub fn installed() -> Result<Option<PathBuf>> {
     Ok(jupyter.is_complete().then(|| jupyter.python()))
 }
 
-/// The interpreter of the active conda environment, if that has JupyterLab.
+/// The interpreter of the active conda environment, or of the one that repo2docker makes for an
+/// image, if that has JupyterLab.
 pub fn active_conda() -> Option<PathBuf> {
-    let bin = PathBuf::from(std::env::var_os("CONDA_PREFIX")?).join("bin");
-    bin.join("jupyter-lab").exists().then(|| bin.join("python"))
+    let prefixes = ["CONDA_PREFIX", "NB_PYTHON_PREFIX"].into_iter().filter_map(std::env::var_os);
+    let mut bins = prefixes.map(|prefix| PathBuf::from(prefix).join("bin"));
+    bins.find(|bin| bin.join("jupyter-lab").exists()).map(|bin| bin.join("python"))
 }
 
 /// A Python that environments can be made from.

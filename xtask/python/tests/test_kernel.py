@@ -84,7 +84,7 @@ def test_kernels_compile_the_versions_of_the_workspaces_lock_file():
         packages = file.read_text().split("[[package]]")[1:]
         return {tuple(line.split('"')[1] for line in p.splitlines()[1:3]) for p in packages}
 
-    in_kernel = locked(PREPARED / "build/Cargo.lock")
+    in_kernel = locked(PREPARED / "prepared/build/Cargo.lock")
     assert len(in_kernel) > 50
     assert {p for p in in_kernel - locked(ROOT / "Cargo.lock") if p[0] != "ctx"} == set()
 
@@ -151,6 +151,41 @@ def test_an_edit_of_helpers_reaches_a_new_kernel_and_no_other_crate_is_compiled(
         os.utime(source, ns=(written.st_atime_ns, written.st_mtime_ns))
     assert compiled and all(name.startswith("libhelpers") for name in compiled)
     assert files(PREPARED) == prepared
+
+
+def xtask(*args, **env):
+    command = ["cargo", "xtask", *args]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True)
+
+
+def test_a_further_crate_is_added_and_a_second_candle_is_refused(monkeypatch, tmp_path):
+    """In a home of its own, which has all of this one but the list of further crates."""
+    for part in HOME.iterdir():
+        if part.name not in ("crates.toml", "kernels", "lock"):
+            (tmp_path / part.name).symlink_to(part)
+    refused = xtask("add", "candle-core@0.9.2", DECODING_HOME=str(tmp_path))
+    assert refused.returncode == 1
+    assert "needs another candle-core than helpers" in refused.stderr.splitlines()[-1]
+    assert not (tmp_path / "crates.toml").exists()
+
+    added = xtask("add", "itertools@0.14", "--features", "use_std", DECODING_HOME=str(tmp_path))
+    assert added.returncode == 0, added.stderr
+    assert '{ version = "0.14", features = ["use_std"] }' in added.stdout
+    assert "Compiling candle-core" not in added.stdout + added.stderr
+    monkeypatch.setenv("JUPYTER_PATH", added.stdout.split("JUPYTER_PATH=")[1].strip())
+    monkeypatch.setenv("DECODING_HOME", str(tmp_path))
+    with Session(tmp_path) as session:
+        run(session, ':dep itertools = { version = "0.14", features = ["use_std"] }')
+        run(session, "use itertools::Itertools;")
+        assert run(session, 'println!("{}", [3, 1, 2].iter().sorted().join(" "));') == "1 2 3\n"
+
+
+def test_the_users_other_jupyter_programs_find_the_kernel(monkeypatch, tmp_path):
+    assert xtask("setup", "--user", JUPYTER_DATA_DIR=str(tmp_path)).returncode == 0
+    monkeypatch.delenv("JUPYTER_PATH")
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+    with Session(tmp_path) as session:
+        run(session, START)
 
 
 def test_a_kernel_ends_when_jupyter_is_killed(tmp_path):
