@@ -221,15 +221,17 @@ fn link_tree(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes all files below a folder read-only.
+/// Makes all files below a folder read-only but for those that kernels link to: rustc does not
+/// replace a file that is read-only.
 pub fn protect(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
+        let path = entry.path();
         if entry.file_type()?.is_dir() {
-            protect(&entry.path())?;
-        } else {
+            protect(&path)?;
+        } else if entry.file_type()?.is_file() && !is_replaced_as_a_whole(&path) {
             let mode = entry.metadata()?.permissions().mode() & !0o222;
-            fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode))?;
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         }
     }
     Ok(())
