@@ -13,14 +13,14 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::command::run;
-use crate::toolchain::{cargo, std_source};
+use crate::toolchain::{cargo, numbers, std_source};
 
 /// The crates behind a notebook whose own dependencies are hidden, and those that are shown all
 /// the same. candle's hold how it computes (gemm, rayon, half) and reads files, those of `helpers`
@@ -53,8 +53,8 @@ pub fn write(folder: &Path, vendored: &Path, xtask: &Path) -> Result<()> {
     let (std, library) = (folder.join("std"), std_source()?);
     for (name, dependencies) in STD {
         fs::create_dir_all(std.join(name))?;
-        let from = if name == "hashbrown" { vendored } else { &library };
-        symlink(from.join(name).join("src"), std.join(name).join("src"))?;
+        let from = if name == "hashbrown" { newest(vendored, name)? } else { library.join(name) };
+        symlink(from.join("src"), std.join(name).join("src"))?;
         let paths: String =
             dependencies.iter().map(|d| format!("{d} = {{ path = \"../{d}\" }}\n")).collect();
         let manifest =
@@ -66,6 +66,15 @@ pub fn write(folder: &Path, vendored: &Path, xtask: &Path) -> Result<()> {
     fs::write(std.join("Cargo.toml"), workspace)?;
     let mut lock = cargo();
     run(lock.args(["generate-lockfile", "--offline", "--quiet"]).current_dir(std))
+}
+
+/// The folder of the newest vendored version of a crate.
+fn newest(vendored: &Path, name: &str) -> Result<PathBuf> {
+    let folders = fs::read_dir(vendored)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+    let names = folders.collect::<Result<Vec<_>>>()?.into_iter().flatten();
+    let versions = names.filter(|folder| folder.starts_with(&format!("{name}-")));
+    let newest = versions.max_by_key(|folder| numbers(folder));
+    Ok(vendored.join(newest.with_context(|| format!("{name} is not vendored"))?))
 }
 
 /// Does what cargo does, and hides crates where it is asked which there are.

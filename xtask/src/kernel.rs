@@ -167,14 +167,12 @@ fn is_in_use(folder: &Path) -> bool {
 }
 
 /// Makes a build directory in `own` that uses the vendored crates of the settings in `folder`, and
-/// has what was compiled in `from`. To cargo the crates are in the build directory itself, so that
-/// what it compiles does not depend on where their folder is.
+/// has what was compiled in `from`.
 pub fn build_directory(own: &Path, folder: &Path, from: Option<&Path>) -> Result<PathBuf> {
     let build = own.join("build");
     fs::create_dir_all(&build)?;
     fs::create_dir(own.join(".cargo"))?;
     fs::copy(folder.join("cargo.toml"), own.join(".cargo/config.toml"))?;
-    symlink(fs::read_link(folder.join("vendor"))?, build.join("vendor"))?;
     if let Some(from) = from {
         link_tree(&from.join("build/target"), &build.join("target"))?;
     }

@@ -98,7 +98,6 @@ fn execute(xtask: Xtask) -> Result<ExitCode> {
         Xtask::Add { name, features } => {
             setup()?;
             prepared::add(&name, &features)?;
-            setup()?;
         }
         Xtask::Bench { what } => bench(what)?,
         Xtask::Kernel { connection_file } => {

@@ -7,7 +7,6 @@
 //! missing network makes a difference.
 
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
@@ -48,15 +47,6 @@ ureq = { opt-level = 1 }
 ureq-proto = { opt-level = 1 }
 ";
 
-/// Where cargo finds the crates, relative to the folder with the build directory.
-const VENDORED: &str = "
-[source.crates-io]
-replace-with = \"vendored\"
-
-[source.vendored]
-directory = \"build/vendor\"
-";
-
 /// The set-up of this clone's kernels.
 pub struct Prepared {
     part: Part,
@@ -65,7 +55,7 @@ pub struct Prepared {
 
 impl Prepared {
     pub fn new() -> Result<Self> {
-        let crates = crates_with(&added()?)?;
+        let crates = crates()?;
         let rust = toolchain::identity()?;
         let crates_folder = crates.folder.display().to_string();
         let launcher = store::hash(fs::read(std::env::current_exe()?)?);
@@ -96,7 +86,11 @@ impl Prepared {
             let what =
                 "step 3 of 3: compiling what the first cell needs (about 3 minutes on two cores)";
             step(what, || {
-                vendor(&self.crates, &added()?)?;
+                if !self.crates.is_complete() {
+                    self.crates.start()?;
+                    vendor(&self.crates, &added()?)?;
+                    self.crates.finish()?;
+                }
                 self.part.start()?;
                 self.write_settings(evcxr)?;
                 self.compile(python)
@@ -112,8 +106,7 @@ impl Prepared {
     fn write_settings(&self, evcxr: &Path) -> Result<()> {
         let folder = self.folder();
         fs::write(folder.join("evcxr.toml"), prelude())?;
-        fs::write(folder.join("cargo.toml"), format!("{PROFILE}{VENDORED}"))?;
-        symlink(self.vendored(), folder.join("vendor"))?;
+        fs::write(folder.join("cargo.toml"), self.cargo_config())?;
         let launcher = folder.join("xtask"); // a copy: cargo replaces and deletes its own
         fs::copy(std::env::current_exe()?, &launcher)?;
         analyzer::write(&folder.join("analyzer"), &self.vendored(), &launcher)?;
@@ -131,6 +124,14 @@ impl Prepared {
 
     fn vendored(&self) -> PathBuf {
         self.crates.folder.join("vendor")
+    }
+
+    fn cargo_config(&self) -> String {
+        format!(
+            "{PROFILE}\n[source.crates-io]\nreplace-with = \"vendored\"\n\n\
+             [source.vendored]\ndirectory = {:?}\n",
+            self.vendored()
+        )
     }
 
     /// The folder in which Jupyter finds the kernel, to be named by `JUPYTER_PATH`.
@@ -201,54 +202,54 @@ fn added() -> Result<String> {
     if list.exists() { Ok(fs::read_to_string(list)?) } else { Ok(String::new()) }
 }
 
-/// The crates behind `helpers` and further ones, vendored.
-fn crates_with(further: &str) -> Result<Part> {
+/// The vendored crates.
+fn crates() -> Result<Part> {
     let lock = fs::read_to_string(root().join("Cargo.lock")).context("there is no Cargo.lock")?;
-    Part::new("crates", &[&lock, further])
+    Part::new("crates", &[&lock])
 }
 
 /// Lets notebooks name a further crate, given as `NAME` or `NAME@VERSION`: the kernel, which uses no
-/// network, finds it among the vendored ones. The caller runs the set-up again.
+/// network, finds it among the vendored ones.
 pub fn add(name: &str, features: &[String]) -> Result<()> {
     let (name, version) = name.split_once('@').unwrap_or((name, "*"));
     let dependency = format!("{name} = {{ version = {version:?}, features = {features:?} }}");
     let before = added()?;
     let others = before.lines().filter(|other| !other.starts_with(&format!("{name} =")));
     let after: String = others.chain([&*dependency]).map(|line| format!("{line}\n")).collect();
-    let crates = crates_with(&after)?;
-    vendor(&crates, &after)?; // fails if there is no such crate
-    let lock = fs::read_to_string(crates.folder.join("Cargo.lock"))?;
-    if lock.matches("name = \"candle-core\"").count() > 1 {
-        bail!(
-            "add: {name} {version} needs another candle-core than helpers, and their tensors have \
-             different types: name a version of {name} that uses the candle-core of Cargo.lock"
-        );
-    }
+    vendor(&crates()?, &after)?; // fails if there is no such crate
     fs::write(store::home()?.join("crates.toml"), after)?;
     println!("after the kernel's next restart a notebook's first cell may say  :dep {dependency}");
     Ok(())
 }
 
 /// Copies the sources of the crates behind `helpers`, in the versions of the workspace's
-/// `Cargo.lock`, and of further crates to a folder.
+/// `Cargo.lock`, and of further crates to a folder. What is there stays as it is.
 fn vendor(part: &Part, further: &str) -> Result<()> {
-    if part.is_complete() {
-        return Ok(());
-    }
-    part.start()?;
-    fs::create_dir(part.folder.join("src"))?;
-    fs::write(part.folder.join("src/lib.rs"), "")?;
+    let trial = tempfile::tempdir_in(store::home()?)?;
+    fs::create_dir(trial.path().join("src"))?;
+    fs::write(trial.path().join("src/lib.rs"), "")?;
     let manifest = format!(
         "[package]\nname = \"ctx\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
          helpers = {{ path = {:?} }}\n{further}",
         root().join("helpers")
     );
-    fs::write(part.folder.join("Cargo.toml"), manifest)?;
-    fs::copy(root().join("Cargo.lock"), part.folder.join("Cargo.lock"))?;
-    let mut vendor = cargo();
-    vendor.args(["vendor", "--quiet", "--respect-source-config"]).current_dir(&part.folder);
-    run(vendor.stdout(Stdio::null()))?;
-    part.finish()
+    fs::write(trial.path().join("Cargo.toml"), manifest)?;
+    let lock = trial.path().join("Cargo.lock");
+    fs::copy(root().join("Cargo.lock"), &lock)?;
+    let run_cargo = |args: &[&str]| {
+        let mut cargo = cargo();
+        run(cargo.args(args).current_dir(&trial).stdout(Stdio::null()))
+    };
+    run_cargo(&["metadata", "--quiet", "--format-version=1"])?; // completes Cargo.lock
+    if fs::read_to_string(lock)?.matches("name = \"candle-core\"").count() > 1 {
+        bail!(
+            "a further crate needs another candle-core than helpers, and their tensors have \
+             different types: name a version of it that uses the candle-core of Cargo.lock"
+        );
+    }
+    let folder = part.folder.join("vendor").display().to_string();
+    let options = ["--quiet", "--respect-source-config", "--versioned-dirs", "--no-delete"];
+    run_cargo(&[&["vendor"], &options[..], &[&folder]].concat())
 }
 
 /// When a file, or one below a folder, was last written.
