@@ -57,7 +57,8 @@ class Session:
     def __init__(self, program, folder=None, **environment):
         self.specs = tempfile.TemporaryDirectory()
         write_kernel_spec(Path(self.specs.name), program)
-        self.environment = {**os.environ, **environment}
+        # evcxr writes to the kernel that it finds by this.
+        self.environment = {**os.environ, "JUPYTER_PATH": self.specs.name, **environment}
         self.folder = folder
 
     def __enter__(self):
