@@ -25,7 +25,7 @@ use crate::session::{catch_panic, panic_message};
 pub use bonus::{
     check_exercise_gradient, check_exercise_nll, check_exercise_penalty, check_exercise_sin_cos,
 };
-pub use training::{Answer, CheckAny, CheckDyn, CheckOne, LossFn, check_exercise_3_2};
+pub use training::{Answer, Check, LossFn, check_exercise_3_2};
 
 /// What a check says. In a notebook it shows itself.
 #[derive(Clone, PartialEq, Eq)]
@@ -113,8 +113,8 @@ fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
 }
 
-/// f32 rounding, as a fraction of the largest number: it is in proportion to the terms of a sum, which
-/// may be larger than the sum.
+/// f32 rounding, as a fraction of the largest number: it is in proportion to the terms of a sum,
+/// which may be larger than the sum.
 const ROUNDING: f32 = 1e-5;
 
 /// The first number in `got` that `rounding` does not explain: its position from 0, the number, and
@@ -323,7 +323,8 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
     })?;
     if out.dims() != [n, 1] && out.dims() == [n, reference.w_in.dim(0)?] {
         bail!(
-            "the output should have shape ({n}, 1), got that of the hidden layer: return what out_layer gives for it"
+            "the output should have shape ({n}, 1), got that of the hidden layer: \
+             return what out_layer gives for it"
         )
     }
     expect_shape(&out, &[n, 1], &format!("the output for {n} stimuli"))?;
@@ -345,7 +346,8 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
     }
     if first_mismatch(&again, &ordinary(&out)?, ROUNDING)?.is_some() {
         bail!(
-            "forward() gives other outputs when it is called again: leave out what is random, such as dropout, and what is kept between calls"
+            "forward() gives other outputs when it is called again: leave out what is random, such \
+             as dropout, and what is kept between calls"
         )
     }
     let mut alone = Vec::new();
@@ -356,7 +358,8 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
     }
     if first_mismatch(&Tensor::cat(&alone, 0)?, &again, ROUNDING)?.is_some() {
         bail!(
-            "the output for a stimulus depends on the others in r: decode each row of r by itself, without means over rows"
+            "the output for a stimulus depends on the others in r: decode each row of r by itself, \
+             without means over rows"
         )
     }
     let formula = "the hidden layer is relu(W_in r + b_in), the output W_out h + b_out";
@@ -401,7 +404,8 @@ fn compare_gradients(
         };
         if first_mismatch(got, expected, ROUNDING)?.is_some() {
             bail!(
-                "the outputs are right, but not the gradient for {name}:\tis the activation function exactly relu()? Then {KEEP_GRADIENTS}"
+                "the outputs are right, but not the gradient for {name}:\tis the activation \
+                 function exactly relu()? Then {KEEP_GRADIENTS}"
             )
         }
     }

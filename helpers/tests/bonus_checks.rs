@@ -1,5 +1,9 @@
 //! The bonus notebook's checks accept right answers in many styles, and give wrong ones their hint.
 
+#![allow(clippy::approx_constant)] // some answers round it
+
+mod verdicts;
+
 use std::f32::consts::TAU;
 use std::f64::consts::PI;
 
@@ -8,23 +12,7 @@ use helpers::checks::{LossFn, Verdict, unanswered};
 use helpers::net::DeepNetReLU;
 use helpers::*;
 
-/// Whether each verdict is in one line and has its hint, or is "ok" where that is asked for.
-#[track_caller]
-fn assert_all<'a>(verdicts: impl IntoIterator<Item = (&'a str, Verdict)>) {
-    let mut failures = Vec::new();
-    for (i, (hint, verdict)) in verdicts.into_iter().enumerate() {
-        let text = verdict.to_string();
-        let begin = if hint == "ok: " { "ok: " } else { "not yet: " };
-        if verdict.is_ok() != (hint == "ok: ")
-            || !text.starts_with(begin)
-            || !text.contains(hint)
-            || text.lines().count() != 1
-        {
-            failures.push(format!("answer {i}: expected {hint:?}, got {text:?}"));
-        }
-    }
-    assert!(failures.is_empty(), "{failures:#?}");
-}
+use verdicts::assert_all;
 
 /// What the exercise's cell has before the answer: `r`, and of the rest what the answers need.
 struct Given<'a> {

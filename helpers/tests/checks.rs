@@ -1,9 +1,13 @@
 //! The checks accept right answers in many styles, and give wrong answers their hint.
 
+mod verdicts;
+
 use helpers::checks::{LossFn, Verdict, unanswered};
 use helpers::net::DeepNetReLU;
 use helpers::train::train;
 use helpers::*;
+
+use verdicts::assert_all;
 
 #[track_caller]
 fn assert_ok(verdict: &Verdict) {
@@ -13,24 +17,6 @@ fn assert_ok(verdict: &Verdict) {
 #[track_caller]
 fn assert_hint(verdict: &Verdict, hint: &str) {
     assert_all([(hint, verdict.clone())]);
-}
-
-/// Whether each verdict is in one line and has its hint, or is "ok" where that is asked for.
-#[track_caller]
-fn assert_all<'a>(verdicts: impl IntoIterator<Item = (&'a str, Verdict)>) {
-    let mut failures = Vec::new();
-    for (i, (hint, verdict)) in verdicts.into_iter().enumerate() {
-        let text = verdict.to_string();
-        let begin = if hint == "ok: " { "ok: " } else { "not yet: " };
-        if verdict.is_ok() != (hint == "ok: ")
-            || !text.starts_with(begin)
-            || !text.contains(hint)
-            || text.lines().count() != 1
-        {
-            failures.push(format!("answer {i}: expected {hint:?}, got {text:?}"));
-        }
-    }
-    assert!(failures.is_empty(), "{failures:#?}");
 }
 
 /// The learner's `forward`, of exercise 2.2.

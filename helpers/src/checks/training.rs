@@ -29,60 +29,47 @@ pub fn check_exercise_3_2(
 #[macro_export]
 macro_rules! check_exercise_3_2 {
     ($train:expr) => {{
-        use $crate::checks::{Answer, CheckAny as _, CheckDyn as _, CheckOne as _};
+        use $crate::checks::{Answer, Check as _};
         (&&&Answer($train)).check(DeepNetReLU::new)
     }};
 }
 
-/// The learner's `train`. Method resolution takes the first of the following traits that fits its type:
-/// that of `&&Answer` before that of `&Answer` before that of `Answer`.
+/// The learner's `train`. The compiler takes the first of these that has a [`Check`]: `&&Answer` for a
+/// `train` of any network, `&Answer` for one of `&dyn Network`, `Answer` for one of the network `N`.
 #[derive(Debug)]
 pub struct Answer<F>(pub F);
 
-type New<N> = fn(&mut TorchRng, usize, usize) -> Result<N>;
-
-/// Checks a `train` that takes any network.
-pub trait CheckAny {
+/// Checks a `train`; `new` makes the learner's network.
+pub trait Check<N> {
     /// Says whether the answer is right.
-    fn check<N>(&self, new: New<N>) -> Result<Verdict>;
+    fn check(&self, new: fn(&mut TorchRng, usize, usize) -> Result<N>) -> Result<Verdict>;
 }
 
-impl<F> CheckAny for &&Answer<F>
+impl<N, F> Check<N> for &&Answer<F>
 where
     F: Fn(&DeepNetReLU, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
 {
-    fn check<N>(&self, _: New<N>) -> Result<Verdict> {
+    fn check(&self, _: fn(&mut TorchRng, usize, usize) -> Result<N>) -> Result<Verdict> {
         check_exercise_3_2(&self.0)
     }
 }
 
-/// Checks a `train` that takes any network as a trait object.
-pub trait CheckDyn {
-    /// Says whether the answer is right.
-    fn check<N>(&self, new: New<N>) -> Result<Verdict>;
-}
-
-impl<F> CheckDyn for &Answer<F>
+impl<N, F> Check<N> for &Answer<F>
 where
     F: Fn(&dyn Network, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
 {
-    fn check<N>(&self, _: New<N>) -> Result<Verdict> {
+    fn check(&self, _: fn(&mut TorchRng, usize, usize) -> Result<N>) -> Result<Verdict> {
         check_exercise_3_2(|net, loss_fn, x, y, n, rate| (self.0)(net, loss_fn, x, y, n, rate))
     }
 }
 
-/// Checks a `train` that takes the learner's own network.
-pub trait CheckOne<N> {
-    /// Says whether the answer is right.
-    fn check(&self, new: New<N>) -> Result<Verdict>;
-}
-
-impl<N: Network, F> CheckOne<N> for Answer<F>
+impl<N: Network, F> Check<N> for Answer<F>
 where
     F: Fn(&N, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
 {
-    fn check(&self, new: New<N>) -> Result<Verdict> {
-        Ok(Verdict::new(run(|| new(&mut TorchRng::manual_seed(32), 5, 4)).and_then(|net| {
+    fn check(&self, new: fn(&mut TorchRng, usize, usize) -> Result<N>) -> Result<Verdict> {
+        let net = run(|| new(&mut TorchRng::manual_seed(32), 5, 4));
+        Ok(Verdict::new(net.and_then(|net| {
             exercise_3_2(&net, &|loss_fn, x, y, n, rate| (self.0)(&net, loss_fn, x, y, n, rate))
         })))
     }
@@ -98,8 +85,8 @@ struct Task {
     learning_rate: f64,
 }
 
-/// One update with large gradients; many, over which a schedule would change the learning rate; many with
-/// small gradients, and arguments that cannot be swapped; and a rate that is too large: the loss grows.
+/// One update with large gradients; many, over which a schedule would change the learning rate; many
+/// with small gradients, and arguments that cannot be swapped; and a rate so large that the loss grows.
 const TASKS: [Task; 4] = [
     Task { loss_fn: large_loss, n_epochs: 1, learning_rate: 0.01 },
     Task { loss_fn: loss::mse, n_epochs: 110, learning_rate: 2e-4 },

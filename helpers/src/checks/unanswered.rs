@@ -13,12 +13,42 @@ fn unanswered<T>() -> Result<T> {
     Err(Error::Msg(HINT.into()))
 }
 
-/// Exercise 2.2.
+macro_rules! unanswered {
+    ($($name:ident($($argument:ty),*) -> $value:ty;)*) => {
+        $(
+            /// An exercise: until it has an answer, an error that says so.
+            pub fn $name($(_: $argument),*) -> Result<$value> {
+                unanswered()
+            }
+        )*
+    };
+}
+
+unanswered! {
+    net(&Tensor) -> Tensor;
+    train(
+        &impl Network, impl Fn(&Tensor, &Tensor) -> Result<Tensor>, &Tensor, &Tensor, usize, f64
+    ) -> Vec<f32>;
+    gradient_of_w_in(&net::DeepNetReLU, &Tensor, &Tensor) -> Tensor;
+    to_sin_cos(&Tensor) -> Tensor;
+    from_sin_cos(&Tensor) -> Tensor;
+    nll(&Tensor, &Tensor) -> Tensor;
+    regularizer(&Tensor, f64, f64) -> Tensor;
+}
+
+/// Makes the function [`net()`] a network, as the variable of that name will be.
+impl<F: Fn(&Tensor) -> Result<Tensor>> Network for F {
+    fn vars(&self) -> Vec<Var> {
+        panic!("{HINT}")
+    }
+}
+
+/// An exercise: until it has an answer, `new` returns an error that says so.
 #[derive(Debug)]
 pub struct DeepNetReLU;
 
 impl DeepNetReLU {
-    /// Says that the exercise has no answer yet, as everything here does.
+    /// Returns the error.
     pub fn new(_: &mut TorchRng, _: usize, _: usize) -> Result<Self> {
         unanswered()
     }
@@ -34,52 +64,4 @@ impl Network for DeepNetReLU {
     fn vars(&self) -> Vec<Var> {
         panic!("{HINT}")
     }
-}
-
-/// The network of exercise 2.2: a function, which a variable of this name may replace.
-pub fn net(_: &Tensor) -> Result<Tensor> {
-    unanswered()
-}
-
-impl<F: Fn(&Tensor) -> Result<Tensor>> Network for F {
-    fn vars(&self) -> Vec<Var> {
-        panic!("{HINT}")
-    }
-}
-
-/// Exercise 3.2.
-pub fn train(
-    _: &impl Network,
-    _: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
-    _: &Tensor,
-    _: &Tensor,
-    _: usize,
-    _: f64,
-) -> Result<Vec<f32>> {
-    unanswered()
-}
-
-/// Exercise 2.1 of the bonus notebook.
-pub fn gradient_of_w_in(_: &net::DeepNetReLU, _: &Tensor, _: &Tensor) -> Result<Tensor> {
-    unanswered()
-}
-
-/// Exercise 4.1 of the bonus notebook.
-pub fn to_sin_cos(_: &Tensor) -> Result<Tensor> {
-    unanswered()
-}
-
-/// Exercise 4.1 of the bonus notebook.
-pub fn from_sin_cos(_: &Tensor) -> Result<Tensor> {
-    unanswered()
-}
-
-/// Exercise 4.2 of the bonus notebook.
-pub fn nll(_: &Tensor, _: &Tensor) -> Result<Tensor> {
-    unanswered()
-}
-
-/// Exercise 6 of the bonus notebook.
-pub fn regularizer(_: &Tensor, _: f64, _: f64) -> Result<Tensor> {
-    unanswered()
 }
