@@ -145,10 +145,11 @@ fn matching_hint(got: &Tensor, expected: &Tensor, mistakes: Mistakes) -> Result<
         (a.to_dtype(DType::F64)? * expected.to_dtype(DType::F64)?)?.sum_all()?.to_scalar::<f64>()
     };
     let factor = dot(got)? / dot(expected)?;
+    let rounded = (factor * 1e4).round() / 1e4;
     let is_multiple = expected.elem_count() > 1
         && first_mismatch(got, &(expected * factor)?, ROUNDING)?.is_none();
     Ok(is_multiple.then(|| {
-        format!("all numbers are {factor:.4} times what they should be: look for the factor")
+        format!("all numbers are {rounded} times what they should be: look for the factor")
     }))
 }
 
