@@ -145,7 +145,7 @@ fn matching_hint(got: &Tensor, expected: &Tensor, mistakes: Mistakes) -> Result<
         (a.to_dtype(DType::F64)? * expected.to_dtype(DType::F64)?)?.sum_all()?.to_scalar::<f64>()
     };
     let factor = dot(got)? / dot(expected)?;
-    let rounded = (factor * 1e4).round() / 1e4;
+    let rounded: f64 = format!("{factor:.3e}").parse().unwrap_or(factor); // to 4 digits
     let is_multiple = expected.elem_count() > 1
         && first_mismatch(got, &(expected * factor)?, ROUNDING)?.is_none();
     Ok(is_multiple.then(|| {

@@ -569,7 +569,7 @@ fn wrong_trainings_get_their_hint() {
         ("which is AdamW", |g| train_by(g, candle_nn::AdamW::new_lr(g.net.vars(), g.learning_rate)?)),
         ("which is Adam:", |g| train_by(g, candle_nn::AdamW::new(g.net.vars(), candle_nn::ParamsAdamW { lr: g.learning_rate, weight_decay: 0.0, ..Default::default() })?)),
         ("expected", |g| train_with(g, |gradient, _| gradient.clamp(-10f32, 10f32))),
-        ("times what they should be", |g| train_with(g, |gradient, _| { // clipped
+        ("all numbers are 0.115 times", |g| train_with(g, |gradient, _| { // clipped
             let norm = f64::from(gradient.sqr()?.sum_all()?.sqrt()?.to_scalar::<f32>()?);
             gradient * (1e4 / norm).min(1.0)
         })),

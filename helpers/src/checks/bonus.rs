@@ -227,7 +227,8 @@ fn compare_losses(
         let (got, expected) = (run(|| got.backward())?, expected.backward()?);
         let (Some(got), Some(expected)) = (got.get(parameter), expected.get(parameter)) else {
             bail!(
-                "{what} is right, but has no gradient, so training would learn nothing from it:\t{KEEP_GRADIENTS}"
+                "{what} is right, but has no gradient, so training would learn nothing from \
+                 it:\t{KEEP_GRADIENTS}"
             )
         };
         if first_mismatch(got, expected, ROUNDING)?.is_some() {
