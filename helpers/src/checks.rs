@@ -269,7 +269,7 @@ impl<'a> Reference<'a> {
         Ok(mistakes)
     }
 
-    /// Responses that tell right from wrong, `(STIMULI.len(), n_inputs)`.
+    /// Responses that tell right from wrong, `(12, n_inputs)`.
     fn test_stimuli(&self) -> Result<Tensor> {
         let n_inputs = self.w_in.dim(1)?;
         let silence = Tensor::zeros((1, n_inputs), DType::F32, &Device::Cpu)?;
@@ -286,22 +286,18 @@ impl<'a> Reference<'a> {
     }
 }
 
-const STIMULI: [&str; 12] = [
-    "all responses 0, so only the biases count",
-    "random responses",
-    "random responses",
-    "random responses",
-    "responses that drive the hidden units that raise the output",
-    "responses that silence the hidden units that raise the output",
-    "responses that drive the hidden units that lower the output",
-    "responses that silence the hidden units that lower the output",
-    "large responses that drive the hidden units that raise the output",
-    "large responses that silence the hidden units that raise the output",
-    "large responses that drive the hidden units that lower the output",
-    "large responses that silence the hidden units that lower the output",
-];
 /// The stimuli before this one have responses of ordinary size.
 const FIRST_LARGE: usize = 8;
+
+/// What is special about the test stimulus at a position.
+fn description(i: usize) -> &'static str {
+    match i {
+        0 => "all responses 0, so only the biases count",
+        1..4 => "random responses",
+        4..FIRST_LARGE => "responses that drive some hidden units and silence others",
+        _ => "large responses",
+    }
+}
 
 fn has_both_signs(tensor: &Tensor) -> Result<bool> {
     let values = to_vec(tensor)?;
@@ -312,7 +308,7 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
     let vars = run(|| Ok(net.vars()))?;
     let reference = Reference::new(&vars)?;
     let r = reference.test_stimuli()?;
-    let n = STIMULI.len();
+    let n = r.dim(0)?;
     let before = flatten(&vars)?;
     let forward = |r: &Tensor| run(|| net.forward(r));
 
@@ -378,7 +374,7 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
             &rows(&expected)?,
             ROUNDING,
             || reference.mistakes(&rows(&r)?),
-            |i| format!("test stimulus {}/{n} ({})", first + i + 1, STIMULI[first + i]),
+            |i| format!("test stimulus {}/{n} ({})", first + i + 1, description(first + i)),
             otherwise,
         )?;
     }

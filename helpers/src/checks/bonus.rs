@@ -108,16 +108,10 @@ fn compare_gradient(answer: &GradientOfWIn, n_stimuli: usize, highest: f32) -> R
 }
 
 /// Orientations without a pattern, each with the length of the pair that a network answers.
+#[rustfmt::skip]
 const ORIENTATIONS: [(f32, f32); 9] = [
-    (5.37, 0.7),
-    (12.34, 1.9),
-    (77.77, 0.05),
-    (100.4, 1.0),
-    (135.25, 3.1),
-    (190.66, 0.4),
-    (245.5, 0.01),
-    (310.12, 1.3),
-    (351.8, 0.8),
+    (5.37, 0.7), (12.34, 1.9), (77.77, 0.05), (100.4, 1.0), (135.25, 3.1), (190.66, 0.4),
+    (245.5, 0.01), (310.12, 1.3), (351.8, 0.8),
 ];
 
 fn column(values: &[f32]) -> Result<Tensor> {
