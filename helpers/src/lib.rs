@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`rng`] | the random numbers of PyTorch and NumPy, value for value |
 //! | [`recording`] | the neural recording: download, simulation, reading, splitting |
-//! | [`net`] | networks: [`Linear`], [`DeepNetReLU`], [`Layers`] |
-//! | [`train()`], [`SGD`] | training: full-batch gradient descent |
+//! | [`mod@net`] | networks: [`Linear`], [`Layers`], [`net::DeepNetReLU`] |
+//! | [`mod@train`], [`SGD`] | training: full-batch gradient descent |
 //! | [`decoders`] | decoders that are not networks, and the comparison of all decoders |
 //! | [`checks`] | checks of the exercises |
 //! | [`plots`] | the figures |
@@ -30,10 +30,11 @@ pub mod recording;
 pub mod rng;
 pub mod session;
 mod sgd;
-mod train;
+pub mod train;
 
 pub use candle_core::{self, D, DType, Device, Error, IndexOp, Module, Result, Tensor, Var};
 pub use candle_nn::{self, Optimizer, loss};
+pub use checks::unanswered::*;
 pub use checks::{
     check_exercise_2_2, check_exercise_3_2, check_exercise_gradient, check_exercise_nll,
     check_exercise_penalty, check_exercise_sin_cos,
@@ -42,7 +43,7 @@ pub use decoders::{
     LinearRegression, MatchedFilter, PopulationVector, circular_error, compare_decoders,
     preferred_orientations, smooth, stimulus_class,
 };
-pub use net::{DeepNetReLU, Layers, Linear, Network, n_parameters};
+pub use net::{Layers, Linear, Network, n_parameters};
 pub use plots::{
     Figure, Values, axes, figure, plot_confusion, plot_data_matrix, plot_decoded,
     plot_decoding_error, plot_gradient_descent, plot_matrix, plot_network, plot_recording,
@@ -55,4 +56,4 @@ pub use recording::{
 pub use rng::{NumpyRng, TorchRng};
 pub use session::{CaughtUp, catch_up, feedback, setup};
 pub use sgd::SGD;
-pub use train::{report_loss, train, train_and_test};
+pub use train::{report_loss, train_and_test};

@@ -80,6 +80,7 @@ impl Module for Linear {
 /// `h = relu(W_in r + b_in)`, `y = W_out h + b_out`.
 ///
 /// ```
+/// use helpers::net::DeepNetReLU;
 /// use helpers::*;
 /// # fn main() -> Result<()> {
 /// let mut rng = TorchRng::manual_seed(1);

@@ -47,8 +47,18 @@ impl Optimizer for SGD {
     }
 
     /// Updates each parameter that has a gradient.
+    ///
+    /// # Errors
+    /// If none has.
     fn step(&mut self, gradients: &GradStore) -> Result<()> {
         check_interrupt();
+        if self.vars.iter().all(|(var, _)| gradients.get(var).is_none()) {
+            bail!(
+                "SGD: expected a loss that depends on the parameters, got one without a gradient for \
+                 any of them: compute it with tensors all the way, without to_vec2(), detach() or \
+                 softmax_last_dim()"
+            )
+        }
         for (var, velocity) in &mut self.vars {
             let Some(gradient) = gradients.get(var) else {
                 continue;

@@ -19,9 +19,11 @@ use crate::sgd::SGD;
 /// epoch's update, and prints it as [`report_loss`] does.
 ///
 /// # Errors
-/// If the shapes do not match.
+/// If the shapes do not match, or the loss depends on no parameter.
 ///
 /// ```
+/// use helpers::net::DeepNetReLU;
+/// use helpers::train::train;
 /// use helpers::*;
 /// # fn main() -> Result<()> {
 /// let mut rng = TorchRng::manual_seed(1);
@@ -60,7 +62,7 @@ pub fn train(
 /// losses on both sets.
 ///
 /// # Errors
-/// If the shapes do not match.
+/// If the shapes do not match, or the loss depends on no parameter.
 pub fn train_and_test(
     net: &impl Network,
     loss_fn: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,

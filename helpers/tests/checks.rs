@@ -1,20 +1,22 @@
 //! The checks accept right answers in many styles, and give wrong answers their hint.
 
-use helpers::checks::{LossFn, Verdict};
+mod verdicts;
+
+use helpers::checks::{LossFn, Verdict, unanswered};
+use helpers::net::DeepNetReLU;
+use helpers::train::train;
 use helpers::*;
+
+use verdicts::assert_all;
 
 #[track_caller]
 fn assert_ok(verdict: &Verdict) {
-    let text = verdict.to_string();
-    assert!(verdict.is_ok() && text.starts_with("ok: "), "{text}");
+    assert_all([("ok: ", verdict.clone())]);
 }
 
 #[track_caller]
 fn assert_hint(verdict: &Verdict, hint: &str) {
-    let text = verdict.to_string();
-    assert!(!verdict.is_ok() && text.starts_with("not yet: "), "{text}");
-    assert!(text.contains(hint), "expected {hint:?} in {text}");
-    assert_eq!(text.lines().count(), 1, "{text}");
+    assert_all([(hint, verdict.clone())]);
 }
 
 /// The learner's `forward`, of exercise 2.2.
@@ -50,92 +52,133 @@ fn check_leaves_the_net_as_it_was() {
     assert_eq!(before, net.in_layer.weight().to_vec2::<f32>().unwrap());
 }
 
-#[test]
-fn correct_networks_in_many_styles() {
-    let answers: [Forward; 7] = [
-        |net, r| net.out_layer.forward(&net.in_layer.forward(r)?.relu()?),
-        |net, r| {
-            let h = net.in_layer.forward(r)?;
-            net.out_layer.forward(&h.maximum(&h.zeros_like()?)?)
-        },
-        |net, r| {
-            let h = net.in_layer.forward(r)?;
-            net.out_layer.forward(&((&h + h.abs()?)? * 0.5)?)
-        },
-        |net, r| {
-            let h = net.in_layer.forward(r)?;
-            let active = h.gt(0f32)?.to_dtype(DType::F32)?;
-            net.out_layer.forward(&(h * active)?)
-        },
-        |net, r| {
-            let h = r.matmul(&net.in_layer.weight().t()?)?;
-            let h = h.broadcast_add(net.in_layer.bias())?.relu()?;
-            let y = h.matmul(&net.out_layer.weight().t()?)?;
-            y.broadcast_add(net.out_layer.bias())
-        },
-        |net, r| r.apply(&net.in_layer)?.apply(&candle_nn::Activation::Relu)?.apply(&net.out_layer),
-        |net, r| {
-            let rows = (0..r.dim(0)?).map(|i| net.forward(&r.narrow(0, i, 1)?));
-            Tensor::cat(&rows.collect::<Result<Vec<_>>>()?, 0)
-        },
-    ];
-    for forward in answers {
-        assert_ok(&check_forward(forward));
-    }
+fn hidden(net: &DeepNetReLU, r: &Tensor) -> Result<Tensor> {
+    net.in_layer.forward(r)
+}
+
+fn output(net: &DeepNetReLU, h: Result<Tensor>) -> Result<Tensor> {
+    net.out_layer.forward(&h?)
+}
+
+/// `W_in r + b_in`, with a function of the weights in between.
+fn hidden_by(net: &DeepNetReLU, r: &Tensor, w_in: Result<Tensor>) -> Result<Tensor> {
+    r.matmul(&w_in?.t()?)?.broadcast_add(net.in_layer.bias())
+}
+
+fn zeros(h: &Tensor) -> Result<Tensor> {
+    h.zeros_like()
 }
 
 #[test]
+#[rustfmt::skip] // one line each answer
+fn correct_networks_in_many_styles() {
+    let answers: [Forward; 20] = [
+        |net, r| net.out_layer.forward(&net.in_layer.forward(r)?.relu()?),
+        |net, r| hidden(net, r).and_then(|z| z.relu()).and_then(|h| net.out_layer.forward(&h)),
+        |net, r| hidden(net, r).and_then(|z| output(net, z.maximum(&zeros(&z)?))),
+        |net, r| hidden(net, r).and_then(|z| output(net, (&z + z.abs()?)? * 0.5)),
+        |net, r| hidden(net, r).and_then(|z| output(net, &z * z.gt(0f32)?.to_dtype(DType::F32)?)),
+        |net, r| hidden(net, r).and_then(|z| output(net, z.gt(0f32)?.where_cond(&z, &zeros(&z)?))),
+        |net, r| hidden(net, r).and_then(|z| output(net, z.neg()?.minimum(&zeros(&z)?)?.neg())),
+        |net, r| hidden(net, r).and_then(|z| output(net, (&z - z.minimum(&zeros(&z)?)?)?.contiguous())),
+        |net, r| output(net, hidden(net, r)?.clamp(0f32, f32::INFINITY)),
+        |net, r| output(net, candle_nn::ops::leaky_relu(&hidden(net, r)?, 0.0)),
+        |net, r| output(net, hidden(net, r)?.to_dtype(DType::F64)?.relu()?.to_dtype(DType::F32)),
+        |net, r| output(net, hidden_by(net, r, Ok(net.in_layer.weight().as_tensor().clone()))?.relu()),
+        |net, r| r.apply(&net.in_layer)?.apply(&candle_nn::Activation::Relu)?.apply(&net.out_layer),
+        |net, r| candle_nn::seq().add(net.in_layer.clone()).add(candle_nn::Activation::Relu).add(net.out_layer.clone()).forward(r),
+        |net, r| hidden(net, r)?.relu()?.matmul(&net.out_layer.weight().t()?)?.broadcast_add(net.out_layer.bias()),
+        |net, r| hidden(net, r)?.relu()?.broadcast_mul(net.out_layer.weight())?.sum_keepdim(1)?.broadcast_add(net.out_layer.bias()),
+        |net, r| net.in_layer.weight().matmul(&r.t()?)?.t()?.broadcast_add(net.in_layer.bias()).and_then(|z| output(net, z.relu())),
+        |net, r| Tensor::cat(&(0..r.dim(0)?).map(|i| net.forward(&r.narrow(0, i, 1)?)).collect::<Result<Vec<_>>>()?, 0),
+        |net, r| Tensor::stack(&(0..r.dim(0)?).map(|i| net.forward(&r.i(i)?)).collect::<Result<Vec<_>>>()?, 0),
+        |net, r| hidden(net, r).and_then(|z| output(net, Tensor::cat(&[z.narrow(1, 0, 90)?.relu()?, z.narrow(1, 90, 110)?.relu()?], 1))),
+    ];
+    assert_all(answers.map(|forward| ("ok: ", check_forward(forward))));
+}
+
+#[test]
+#[rustfmt::skip] // one line each answer
 fn wrong_networks_get_their_hint() {
-    fn output(net: &DeepNetReLU, h: Result<Tensor>) -> Result<Tensor> {
-        net.out_layer.forward(&h?)
-    }
-    fn hidden(net: &DeepNetReLU, r: &Tensor) -> Result<Tensor> {
-        net.in_layer.forward(r)
-    }
-    let cases: [(&str, Forward); 25] = [
-        ("not yet: Exercise 2.2: decode r, [8, 3000]: write it in place of the todo!", |_, r| {
-            todo!("Exercise 2.2: decode r, {:?}", r.dims())
-        }),
+    let cases: [(&str, Forward); 49] = [
+        ("not yet: Exercise 2.2: decode r, [12, 3000]: write it in place of the todo!", |_, r| todo!("Exercise 2.2: decode r, {:?}", r.dims())),
+        ("not yet: run the cell of the exercise first", |_, r| unanswered::net(r)),
         ("no unit is rectified", |net, r| output(net, hidden(net, r))),
-        ("test stimulus 1/8: expected", |net, r| output(net, hidden(net, r))),
-        ("the output is rectified, not the hidden layer", |net, r| {
-            output(net, hidden(net, r))?.relu()
-        }),
+        ("test stimulus 1/12 (all responses 0, so only the biases count): expected ", |net, r| output(net, hidden(net, r))),
+        ("the output is rectified, not the hidden layer", |net, r| output(net, hidden(net, r))?.relu()),
         ("the output is rectified as well", |net, r| net.forward(r)?.relu()),
         ("rectified before the input layer", |net, r| output(net, hidden(net, &r.relu()?))),
         ("relu() belongs to the hidden layer alone", |net, r| net.forward(&r.relu()?)),
+        ("the weights are rectified: ", |net, r| output(net, hidden_by(net, r, net.in_layer.weight().relu()))),
+        ("the weights are rectified, too", |net, r| output(net, hidden_by(net, r, net.in_layer.weight().relu())?.relu())),
         ("negated before relu()", |net, r| output(net, hidden(net, r)?.neg()?.relu())),
         ("negated after relu()", |net, r| output(net, hidden(net, r)?.relu()?.neg())),
         ("the output is negated", |net, r| net.forward(r)?.neg()),
         ("r goes through in_layer first", |net, r| hidden(net, &output(net, r.relu())?)),
-        ("should have shape (8, 1) and type F32, got [8, 200]", |net, r| hidden(net, r)?.relu()),
-        ("should have shape (8, 1) and type F32, got [8]", |net, r| net.forward(r)?.squeeze(1)),
-        ("got [8, 1] and F64", |net, r| net.forward(r)?.to_dtype(DType::F64)),
+        ("should have shape (12, 1), got that of the hidden layer", |net, r| hidden(net, r)?.relu()),
+        ("should have shape [12, 1], got [12]", |net, r| net.forward(r)?.squeeze(1)),
+        ("should have shape [12, 1], got []", |net, r| net.forward(r)?.mean_all()),
+        ("should have type F32, got F64", |net, r| net.forward(r)?.to_dtype(DType::F64)),
+        ("should have type F32, got F16", |net, r| net.forward(r)?.to_dtype(DType::F16)),
         ("another activation function", |net, r| output(net, hidden(net, r)?.tanh())),
         ("another activation function", |net, r| output(net, hidden(net, r)?.gelu_erf())),
+        ("another activation function", |net, r| output(net, candle_nn::ops::sigmoid(&hidden(net, r)?))),
+        ("another activation function", |net, r| output(net, (hidden(net, r)?.exp()? + 1.0)?.log())),
+        ("another activation function", |net, r| output(net, candle_nn::ops::leaky_relu(&hidden(net, r)?, 0.1))),
+        ("another activation function", |net, r| output(net, hidden(net, r)?.abs())),
+        ("only large responses are decoded wrong", |net, r| output(net, hidden(net, r)?.clamp(0f32, 20f32))),
+        ("only large responses are decoded wrong", |net, r| output(net, hidden(net, r)?.clamp(-1000f32, 1e9f32)?.clamp(0f32, 200f32))),
+        ("the hidden layer is relu(W_in r + b_in)", |net, r| output(net, (hidden(net, r)? - 0.1)?.relu())),
+        ("the hidden layer is relu(W_in r + b_in)", |net, r| output(net, candle_nn::ops::softmax_last_dim(&hidden(net, r)?))),
+        ("the hidden layer is relu(W_in r + b_in)", |net, r| output(net, hidden(net, r)?.gt(0f32)?.to_dtype(DType::F32))),
+        ("the hidden layer is relu(W_in r + b_in)", |net, r| output(net, candle_nn::ops::leaky_relu(&hidden(net, r)?, 3e-5))),
         ("b_in is missing", |net, r| output(net, r.matmul(&net.in_layer.weight().t()?)?.relu())),
-        ("b_out is missing", |net, r| {
-            let h = hidden(net, r)?.relu()?;
-            h.matmul(&net.out_layer.weight().t()?)
-        }),
+        ("b_in is added after relu()", |net, r| output(net, r.matmul(&net.in_layer.weight().t()?)?.relu()?.broadcast_add(net.in_layer.bias()))),
+        ("b_out is missing", |net, r| hidden(net, r)?.relu()?.matmul(&net.out_layer.weight().t()?)),
         ("without a gradient for W_in", |net, r| output(net, Ok(hidden(net, r)?.relu()?.detach()))),
-        ("the hidden layer is relu", |net, r| net.forward(r)?.affine(1.01, 0.0)),
+        ("without a gradient for W_in", |net, r| Tensor::new(net.forward(r)?.to_vec2::<f32>()?, r.device())),
+        ("without a gradient for b_in", |net, r| output(net, r.matmul(&net.in_layer.weight().t()?)?.broadcast_add(&net.in_layer.bias().detach())?.relu())),
+        ("not the gradient for W_in: is the activation function exactly relu()?", |net, r| hidden(net, r).and_then(|z| output(net, &z.relu()? + (&z - z.detach())? * 0.1))),
+        ("all numbers are 1.01 times", |net, r| net.forward(r)?.affine(1.01, 0.0)),
+        ("all numbers are 360 times", |net, r| net.forward(r)? * 360.0),
         ("got NaN", |net, r| net.forward(r)? * f64::NAN),
-        ("test stimulus", |net, r| net.forward(&r.broadcast_sub(&r.mean_keepdim(0)?)?)),
-        ("test stimulus", |net, r| {
+        ("depends on the others in r", |net, r| net.forward(&r.broadcast_sub(&r.mean_keepdim(0)?)?)),
+        ("depends on the others in r", |net, r| net.forward(r)?.broadcast_sub(&net.forward(r)?.mean_keepdim(0)?)),
+        ("gives other outputs when it is called again", |net, r| net.forward(r)? + r.rand_like(0.0, 1.0)?.narrow(1, 0, 1)?),
+        ("gives other outputs when it is called again", |net, r| output(net, candle_nn::ops::dropout(&hidden(net, r)?.relu()?, 0.5))),
+        ("forward() changes the parameters", |net, r| {
             let y = net.forward(r)?;
             let bias = net.out_layer.bias();
             bias.set(&(bias.as_tensor() + 1.0)?)?;
             Ok(y)
         }),
         ("your code returned an error: ", |_, r| r.i((0, 5000))),
-        ("your code panicked: of the learner's making", |_, _| {
-            panic!("{}", "of the learner's making")
-        }),
+        ("a single stimulus should have shape [1, 1], got [1]", |net, r| output(net, hidden(net, r)?.squeeze(0))),
+        ("your code panicked: of the learner's making", |_, _| panic!("{}", "of the learner's making")),
     ];
-    for (hint, forward) in cases {
-        assert_hint(&check_forward(forward), hint);
-    }
+    assert_all(cases.map(|(hint, forward)| (hint, check_forward(forward))));
+}
+
+#[test]
+fn without_an_answer_the_exercise_is_to_be_run() {
+    let not_run = "not yet: run the cell of the exercise first";
+    assert_hint(&check_exercise_2_2(&unanswered::net).unwrap(), not_run);
+    assert_hint(&check_exercise_2_2(&unanswered::DeepNetReLU).unwrap(), not_run);
+    assert_hint(&check_exercise_3_2(unanswered::train).unwrap(), not_run);
+    let error = unanswered::DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 4).unwrap_err();
+    assert!(error.to_string().starts_with("run the cell of the exercise first"));
+}
+
+#[test]
+fn verdict_has_a_sign_and_a_color_besides_its_words() {
+    let html = |verdict: &Verdict| verdict.html();
+    let right = html(&check_forward(|net, r| net.forward(r)));
+    assert!(
+        right.contains("✓ ok:</b> exercise 2.2") && right.contains("color: #2a9d4a"),
+        "{right}"
+    );
+    let wrong = html(&check_forward(|_, _| panic!("1 < 2 & 3")));
+    assert!(wrong.contains("✗ not yet:</b> your code panicked: <br>1 &lt; 2 &amp; 3"), "{wrong}");
 }
 
 #[test]
@@ -200,100 +243,300 @@ fn check_train(answer: Train) -> Verdict {
     .unwrap()
 }
 
+/// A training with an optimizer of its own for each group of parameters.
+fn train_groups(g: Given, groups: Vec<Vec<Var>>) -> Result<Vec<f32>> {
+    let optimizers = groups.into_iter().map(|vars| SGD::new(vars, g.learning_rate));
+    let mut optimizers = optimizers.collect::<Result<Vec<_>>>()?;
+    g.train(|_| {
+        let loss = g.loss()?;
+        let gradients = loss.backward()?;
+        optimizers.iter_mut().try_for_each(|optimizer| optimizer.step(&gradients))?;
+        loss.to_scalar()
+    })
+}
+
+/// A training whose gradients are changed before the update.
+fn train_with(g: Given, change: fn(Tensor, &Var) -> Result<Tensor>) -> Result<Vec<f32>> {
+    g.train(|_| {
+        let loss = g.loss()?;
+        let gradients = loss.backward()?;
+        for var in g.net.vars() {
+            let gradient = change(gradients.get(&var).unwrap().clone(), &var)?;
+            var.set(&(var.as_tensor() - (gradient * g.learning_rate)?)?)?;
+        }
+        loss.to_scalar()
+    })
+}
+
+/// A training whose learning rate depends on the epoch, counted from 0.
+fn train_at(g: Given, rate: fn(usize) -> f64) -> Result<Vec<f32>> {
+    let mut epoch = 0;
+    g.train(|optimizer| {
+        optimizer.set_learning_rate(g.learning_rate * rate(epoch));
+        epoch += 1;
+        g.epoch(optimizer)
+    })
+}
+
+/// A training on some of the rows in each epoch.
+fn train_on(g: Given, rows: impl Fn(usize) -> Vec<u32>) -> Result<Vec<f32>> {
+    let mut epoch = 0;
+    g.train(|optimizer| {
+        let index = Tensor::new(rows(epoch), &Device::Cpu)?;
+        epoch += 1;
+        let (data, labels) = (g.data.index_select(&index, 0)?, g.labels.index_select(&index, 0)?);
+        Given { data: &data, labels: &labels, ..g }.epoch(optimizer)
+    })
+}
+
+fn train_recursively(g: Given) -> Result<Vec<f32>> {
+    if g.n_epochs == 0 {
+        return Ok(Vec::new());
+    }
+    let first = Given { n_epochs: 1, ..g }.train_correctly()?;
+    Ok([first, train_recursively(Given { n_epochs: g.n_epochs - 1, ..g })?].concat())
+}
+
+fn train_by<O: Optimizer>(g: Given, mut optimizer: O) -> Result<Vec<f32>> {
+    g.train(|_| {
+        let loss = g.loss()?;
+        optimizer.backward_step(&loss)?;
+        loss.to_scalar()
+    })
+}
+
 #[test]
+#[rustfmt::skip] // one line each answer
 fn correct_trainings_in_many_styles() {
-    assert_ok(&check_exercise_3_2(train).unwrap());
-    let answers: [Train; 5] = [
+    let answers: [Train; 18] = [
+        |g| train(g.net, g.loss_fn, g.data, g.labels, g.n_epochs, g.learning_rate),
         |g| g.train_correctly(),
-        |g| {
-            g.train(|optimizer| {
-                let loss = g.loss()?;
-                optimizer.backward_step(&loss)?;
-                loss.to_scalar()
-            })
-        },
-        |g| {
-            let mut optimizer = candle_nn::SGD::new(g.net.vars(), g.learning_rate)?;
-            let mut losses = Vec::new();
-            while losses.len() < g.n_epochs {
-                let loss = g.loss()?;
-                losses.push(loss.to_scalar()?);
-                optimizer.step(&loss.backward()?)?;
-            }
-            Ok(losses)
-        },
-        |g| {
-            let mut losses = vec![0.0; g.n_epochs];
-            for kept in &mut losses {
-                let loss = g.loss()?;
-                let gradients = loss.backward()?;
-                for var in g.net.vars() {
-                    let step = (gradients.get(&var).unwrap() * g.learning_rate)?;
-                    var.set(&(var.as_tensor() - step)?)?;
-                }
-                *kept = loss.to_scalar()?;
-            }
-            Ok(losses)
-        },
+        train_recursively,
+        |g| train_by(g, SGD::new(g.net.vars(), g.learning_rate)?),
+        |g| train_by(g, SGD::with_momentum(g.net.vars(), g.learning_rate, 0.0)?),
+        |g| train_by(g, candle_nn::SGD::new(g.net.vars(), g.learning_rate)?),
+        |g| train_by(g, SGD::new([g.net.out_layer.vars(), g.net.in_layer.vars()].concat(), g.learning_rate)?),
+        |g| train_with(g, |gradient, _| Ok(gradient)),
+        |g| train_with(g, |gradient, _| gradient.to_dtype(DType::F64)?.to_dtype(DType::F32)),
+        |g| train_at(g, |_| 1.0),
+        |g| train_groups(g, vec![g.net.in_layer.vars(), g.net.out_layer.vars()]),
+        |g| train_groups(g, g.net.vars().into_iter().map(|var| vec![var]).collect()),
+        |g| train_groups(g, <[_; 2]>::from(g.net.vars().into_iter().partition::<Vec<_>, _>(|var| var.rank() == 2)).to_vec()),
+        // In another order, in two halves, and with the loss in f64: the numbers are the same but for rounding.
+        |g| train_on(g, |_| (0..150).rev().collect()),
+        |g| train_on(g, |epoch| (0..150).map(|i| (i + epoch as u32) % 150).collect()),
+        |g| g.train(|optimizer| {
+            let half = |first| (g.loss_fn)(&g.net.forward(&g.data.narrow(0, first, 75)?)?, &g.labels.narrow(0, first, 75)?);
+            let loss = ((half(0)? + half(75)?)? / 2.0)?;
+            optimizer.backward_step(&loss)?;
+            loss.to_scalar()
+        }),
+        |g| g.train(|optimizer| {
+            let (out, labels) = (g.net.forward(g.data)?.to_dtype(DType::F64)?, g.labels.to_dtype(DType::F64)?);
+            let loss = (g.loss_fn)(&out, &labels)?;
+            optimizer.step(&loss.backward()?)?;
+            Ok(loss.to_scalar::<f64>()? as f32)
+        }),
         // A new optimizer in each epoch: without momentum, the numbers are the same.
-        |g| {
-            let epoch = |_| g.epoch(&mut SGD::new(g.net.vars(), g.learning_rate)?);
-            (0..g.n_epochs).map(epoch).collect()
-        },
+        |g| (0..g.n_epochs).map(|_| g.epoch(&mut SGD::new(g.net.vars(), g.learning_rate)?)).collect(),
     ];
-    for answer in answers {
-        assert_ok(&check_train(answer));
+    assert_all(answers.map(|answer| ("ok: ", check_train(answer))));
+}
+
+/// The learner has a network of their own, and `train` in the cell has any of these types.
+mod learner {
+    use helpers::*;
+
+    pub struct DeepNetReLU(net::DeepNetReLU);
+
+    impl DeepNetReLU {
+        pub fn new(rng: &mut TorchRng, n_inputs: usize, n_hidden: usize) -> Result<Self> {
+            Ok(Self(net::DeepNetReLU::new(rng, n_inputs, n_hidden)?))
+        }
+    }
+
+    impl Module for DeepNetReLU {
+        fn forward(&self, r: &Tensor) -> Result<Tensor> {
+            self.0.forward(r)
+        }
+    }
+
+    impl Network for DeepNetReLU {
+        fn vars(&self) -> Vec<Var> {
+            self.0.vars()
+        }
+    }
+
+    type LossFn = fn(&Tensor, &Tensor) -> Result<Tensor>;
+
+    fn of_own(
+        net: &DeepNetReLU,
+        f: LossFn,
+        x: &Tensor,
+        y: &Tensor,
+        n: usize,
+        rate: f64,
+    ) -> Result<Vec<f32>> {
+        train::train(net, f, x, y, n, rate)
+    }
+
+    fn of_dyn(
+        net: &dyn Network,
+        f: LossFn,
+        x: &Tensor,
+        y: &Tensor,
+        n: usize,
+        rate: f64,
+    ) -> Result<Vec<f32>> {
+        let mut optimizer = SGD::new(net.vars(), rate)?;
+        let epoch = |_| {
+            let loss = f(&net.forward(x)?, y)?;
+            optimizer.backward_step(&loss)?;
+            loss.to_scalar()
+        };
+        (0..n).map(epoch).collect()
+    }
+
+    fn of_generic<N: Network, F>(
+        net: &N,
+        f: F,
+        x: &Tensor,
+        y: &Tensor,
+        n: usize,
+        rate: f64,
+    ) -> Result<Vec<f32>>
+    where
+        F: Fn(&Tensor, &Tensor) -> Result<Tensor>,
+    {
+        train::train(net, f, x, y, n, rate)
+    }
+
+    fn too_fast(
+        net: &DeepNetReLU,
+        f: LossFn,
+        x: &Tensor,
+        y: &Tensor,
+        n: usize,
+        rate: f64,
+    ) -> Result<Vec<f32>> {
+        train::train(net, f, x, y, n, 3.0 * rate)
+    }
+
+    #[test]
+    fn train_may_be_written_for_one_network() {
+        super::assert_ok(&check_exercise_3_2!(of_own).unwrap());
+        super::assert_ok(&check_exercise_3_2!(of_dyn).unwrap());
+        super::assert_ok(&check_exercise_3_2!(of_generic).unwrap());
+        super::assert_ok(&check_exercise_3_2!(train::train).unwrap());
+        super::assert_hint(&check_exercise_3_2!(too_fast).unwrap(), "3 times");
+        // What the glob brings, since this module has no train of its own.
+        super::assert_hint(
+            &check_exercise_3_2!(train).unwrap(),
+            "run the cell of the exercise first",
+        );
     }
 }
 
 #[test]
+fn train_for_a_network_that_was_not_run_is_told_so() {
+    use helpers::checks::unanswered::DeepNetReLU;
+    fn of_own(
+        _: &DeepNetReLU,
+        _: LossFn,
+        _: &Tensor,
+        _: &Tensor,
+        _: usize,
+        _: f64,
+    ) -> Result<Vec<f32>> {
+        Ok(Vec::new())
+    }
+    assert_hint(&check_exercise_3_2!(of_own).unwrap(), "run the cell of the exercise first");
+}
+
+#[test]
+#[rustfmt::skip] // one line each answer
 fn wrong_trainings_get_their_hint() {
-    let cases: [(&str, Train); 22] = [
-        ("not yet: Exercise 3.2: of train_data, [7, 5]: write it in place of the todo!", |g| {
-            todo!("Exercise 3.2: of train_data, {:?}", g.data.dims())
-        }),
+    let cases: [(&str, Train); 49] = [
+        ("not yet: Exercise 3.2: of train_data, [150, 5]: write it in place of the todo!", |g| todo!("Exercise 3.2: of train_data, {:?}", g.data.dims())),
         ("your code panicked: no idea", |_| panic!("no idea")),
+        ("your code returned an error: ", |g| g.net.forward(g.labels)?.to_vec1()),
         ("the parameters of net should have changed", |g| g.train(|_| g.loss()?.to_scalar())),
-        ("for the net that was passed in", |g| {
-            let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 4)?;
-            Given { net: &net, ..g }.train_correctly()
-        }),
-        ("along the gradient", |g| {
-            let learning_rate = -g.learning_rate;
-            Given { learning_rate, ..g }.train_correctly()
-        }),
-        ("use the argument learning_rate", |g| {
-            Given { learning_rate: 0.02, ..g }.train_correctly()
-        }),
-        ("the loss is taken after the update", |g| {
-            g.train(|optimizer| {
-                g.epoch(optimizer)?;
-                g.loss()?.to_scalar()
-            })
-        }),
+        ("without a gradient for any of them", |g| g.train(|optimizer| {
+            optimizer.backward_step(&g.loss()?.detach())?;
+            g.loss()?.to_scalar()
+        })),
+        ("for the net that was passed in", |g| Given { net: &DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 4)?, ..g }.train_correctly()),
+        ("along the gradient, not against it", |g| train_at(g, |_| -1.0)),
+        ("all numbers are 2 times", |g| train_at(g, |_| 2.0)),
+        ("all numbers are 0.5 times", |g| train_at(g, |_| 0.5)),
+        ("150 times too much", |g| train_at(g, |_| 150.0)),
+        ("all numbers are 0.1 times", |g| Given { learning_rate: 1e-3, ..g }.train_correctly()),
+        ("each epoch computes its own gradients", |g| train_at(g, |epoch| if epoch < 50 { 1.0 } else { 0.5 })),
+        ("each epoch computes its own gradients", |g| train_at(g, |epoch| if epoch < 100 { 1.0 } else { 0.1 })),
+        ("each epoch computes its own gradients", |g| train_at(g, |epoch| 0.99f64.powi(epoch as i32))),
+        ("the loss is taken after the update", |g| g.train(|optimizer| {
+            g.epoch(optimizer)?;
+            g.loss()?.to_scalar()
+        })),
         ("as many losses, got 3", |g| Given { n_epochs: 3, ..g }.train_correctly()),
         ("as many losses, got 50", |g| Given { n_epochs: 50, ..g }.train_correctly()),
-        ("as many losses", |g| {
-            let mut losses = g.train_correctly()?;
-            losses.pop();
+        ("as many losses, got 0", |g| g.train_correctly().map(|mut losses| { losses.pop(); losses })),
+        ("as many losses, got 2", |g| g.train_correctly().map(|mut losses| { losses.push(0.0); losses })),
+        ("without an early end", |g| {
+            let mut losses: Vec<f32> = Vec::new();
+            let mut optimizer = SGD::new(g.net.vars(), g.learning_rate)?;
+            while losses.len() < g.n_epochs && losses.last().is_none_or(|last| g.loss().unwrap().to_scalar::<f32>().unwrap() < *last) {
+                losses.push(g.epoch(&mut optimizer)?);
+            }
             Ok(losses)
         }),
-        ("only the first stimulus is used", |g| {
-            let (data, labels) = (g.data.narrow(0, 0, 1)?, g.labels.narrow(0, 0, 1)?);
-            Given { data: &data, labels: &labels, ..g }.train_correctly()
+        ("as many losses, got 10:", |g| { // stops after ten epochs without a lower loss
+            let (mut losses, mut optimizer): (Vec<f32>, _) = (Vec::new(), SGD::new(g.net.vars(), g.learning_rate)?);
+            while losses.len() < g.n_epochs && losses.iter().rev().take(10).filter(|loss| **loss >= losses[0]).count() < 10 {
+                losses.push(g.epoch(&mut optimizer)?);
+            }
+            Ok(losses)
         }),
+        ("each epoch computes its own gradients", |g| { // keeps the best parameters
+            let mut best = (f32::INFINITY, Vec::new());
+            let losses = g.train(|optimizer| {
+                let loss = g.loss()?.to_scalar()?;
+                if loss < best.0 {
+                    best = (loss, g.net.vars().iter().map(|var| var.copy()).collect::<Result<_>>()?);
+                }
+                g.epoch(optimizer)
+            });
+            if g.n_epochs > 1 {
+                g.net.vars().iter().zip(&best.1).try_for_each(|(var, best)| var.set(best))?;
+            }
+            losses
+        }),
+        ("only the first stimulus is used", |g| train_on(g, |_| vec![0])),
+        ("the loss of epoch 1: expected", |g| train_on(g, |_| (0..100).collect())),
+        ("the loss of epoch 1: expected", |g| train_on(g, |epoch| (0..20).map(|i| (i + 20 * epoch as u32) % 150).collect())),
+        ("the change of W_in up to epoch 1: expected", |g| g.train(|optimizer| {
+            let loss = g.loss()?.to_scalar();
+            for first in (0..150).step_by(32) {
+                let n = 32.min(150 - first);
+                let (data, labels) = (g.data.narrow(0, first, n)?, g.labels.narrow(0, first, n)?);
+                Given { data: &data, labels: &labels, ..g }.epoch(optimizer)?;
+            }
+            loss
+        })),
         ("loss_fn is ignored", |g| Given { loss_fn: loss::mse, ..g }.train_correctly()),
-        // The gradients of another loss than the one that is returned.
-        ("the loss of epoch 2: expected", |g| {
-            g.train(|optimizer| {
-                let gradients = loss::mse(&g.net.forward(g.data)?, g.labels)?.backward()?;
-                let loss = g.loss()?.to_scalar();
-                optimizer.step(&gradients)?;
-                loss
-            })
-        }),
+        ("the arguments of loss_fn are swapped", |g| g.train(|optimizer| {
+            let loss = (g.loss_fn)(g.labels, &g.net.forward(g.data)?)?;
+            optimizer.backward_step(&loss)?;
+            loss.to_scalar()
+        })),
+        ("loss_fn is ignored", |g| g.train(|optimizer| { // for the gradients, not for the losses
+            let gradients = loss::mse(&g.net.forward(g.data)?, g.labels)?.backward()?;
+            let loss = g.loss()?.to_scalar();
+            optimizer.step(&gradients)?;
+            loss
+        })),
         ("got NaN", |g| g.train(|optimizer| Ok(g.epoch(optimizer)? * f32::NAN))),
-        ("the loss of epoch 3: expected", |g| {
+        ("all epochs use the gradients of the first", |g| {
             let gradients = g.loss()?.backward()?; // once, before the loop
             g.train(|optimizer| {
                 let loss = g.loss()?.to_scalar();
@@ -301,44 +544,58 @@ fn wrong_trainings_get_their_hint() {
                 loss
             })
         }),
-        ("the losses are right, the last update is not", |g| {
+        ("each epoch makes two steps", |g| g.train(|optimizer| {
+            let loss = g.epoch(optimizer);
+            g.epoch(optimizer)?;
+            loss
+        })),
+        ("each epoch makes two steps", |g| { // after the last epoch
             let losses = g.train_correctly()?;
             SGD::new(g.net.vars(), g.learning_rate)?.backward_step(&g.loss()?)?;
             Ok(losses)
         }),
-        ("a number in b_out after training: expected", |g| {
+        ("the change of b_out up to epoch 1: expected", |g| {
             let losses = g.train_correctly()?;
             let bias = g.net.out_layer.bias();
             bias.set(&(bias.as_tensor() + 1.0)?)?;
             Ok(losses)
         }),
-        ("each epoch: output for all of train_data", |g| {
-            g.train(|optimizer| {
-                let loss = g.epoch(optimizer);
-                g.epoch(optimizer)?;
-                loss
-            })
-        }),
-        ("only the input layer is trained", |g| {
-            let mut optimizer = SGD::new(g.net.in_layer.vars(), g.learning_rate)?;
-            (0..g.n_epochs).map(|_| g.epoch(&mut optimizer)).collect()
-        }),
-        ("only the output layer is trained", |g| {
-            let mut optimizer = SGD::new(g.net.out_layer.vars(), g.learning_rate)?;
-            (0..g.n_epochs).map(|_| g.epoch(&mut optimizer)).collect()
-        }),
-        ("the biases are not trained", |g| {
-            let weights = [g.net.in_layer.weight(), g.net.out_layer.weight()];
-            let mut optimizer = SGD::new(weights.map(Var::clone).to_vec(), g.learning_rate)?;
-            (0..g.n_epochs).map(|_| g.epoch(&mut optimizer)).collect()
-        }),
-        ("the loss of epoch 1: expected", |g| {
-            let mut losses = g.train_correctly()?;
-            losses.reverse();
-            Ok(losses)
-        }),
+        ("W_out and b_out should have changed", |g| train_groups(g, vec![g.net.in_layer.vars()])),
+        ("W_in and b_in should have changed", |g| train_groups(g, vec![g.net.out_layer.vars()])),
+        ("b_in and b_out should have changed", |g| train_groups(g, vec![vec![g.net.in_layer.weight().clone(), g.net.out_layer.weight().clone()]])),
+        ("b_out should have changed", |g| train_groups(g, vec![g.net.vars()[..3].to_vec()])),
+        ("the loss of epoch 1: expected", |g| g.train_correctly().map(|mut losses| { losses.reverse(); losses })),
+        ("the steps have momentum", |g| train_by(g, SGD::with_momentum(g.net.vars(), g.learning_rate, 0.9)?)),
+        ("which is AdamW", |g| train_by(g, candle_nn::AdamW::new_lr(g.net.vars(), g.learning_rate)?)),
+        ("which is Adam:", |g| train_by(g, candle_nn::AdamW::new(g.net.vars(), candle_nn::ParamsAdamW { lr: g.learning_rate, weight_decay: 0.0, ..Default::default() })?)),
+        ("expected", |g| train_with(g, |gradient, _| gradient.clamp(-10f32, 10f32))),
+        ("all numbers are 0.115 times", |g| train_with(g, |gradient, _| { // clipped
+            let norm = f64::from(gradient.sqr()?.sum_all()?.sqrt()?.to_scalar::<f32>()?);
+            gradient * (1e4 / norm).min(1.0)
+        })),
+        ("each epoch computes its own gradients", |g| train_with(g, |gradient, var| gradient + (var.as_tensor() * 5e-4)?)),
+        ("the numbers are rounded", |g| g.train_correctly().map(|losses| losses.iter().map(|loss| loss.round()).collect())),
+        ("the numbers are rounded", |g| g.train_correctly().map(|losses| losses.iter().map(|loss| (loss * 100.0).round() / 100.0).collect())),
+        ("150 times too much", |g| g.train_correctly().map(|losses| losses.iter().map(|loss| loss * 150.0).collect())),
+        ("the loss of epoch 2: expected", |g| g.train_correctly().map(|losses| vec![losses[0]; losses.len()])),
     ];
-    for (hint, answer) in cases {
-        assert_hint(&check_train(answer), hint);
+    assert_all(cases.map(|(hint, answer)| (hint, check_train(answer))));
+}
+
+#[test]
+fn training_without_gradients_is_an_error() {
+    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 4).unwrap();
+    let data = TorchRng::manual_seed(2).uniform(20, 0.0, 1.0);
+    let data = Tensor::from_vec(data, (4, 5), &Device::Cpu).unwrap();
+    let labels = data.narrow(1, 0, 1).unwrap();
+    let losses: [LossFn; 3] = [
+        |out, labels| loss::mse(&out.detach(), labels),
+        |out, labels| loss::mse(&Tensor::new(out.to_vec2::<f32>()?, &Device::Cpu)?, labels),
+        |out, labels| loss::mse(&candle_nn::ops::softmax_last_dim(out)?, labels),
+    ];
+    for loss_fn in losses {
+        let err = train(&net, loss_fn, &data, &labels, 2, 0.1).unwrap_err().to_string();
+        let line = err.lines().next().unwrap();
+        assert!(line.contains("expected a loss that depends on the parameters"), "{err}");
     }
 }

@@ -1,6 +1,7 @@
 //! The linear layer's forward and backward pass, compared with candle and with finite differences.
 //! (`torch.rs` compares with PyTorch.)
 
+use helpers::net::DeepNetReLU;
 use helpers::*;
 
 fn random(rng: &mut TorchRng, shape: (usize, usize)) -> Tensor {

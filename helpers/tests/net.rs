@@ -1,5 +1,7 @@
 //! Networks and training, apart from PyTorch's numbers (`torch.rs`).
 
+use helpers::net::DeepNetReLU;
+use helpers::train::train;
 use helpers::*;
 
 fn small_net() -> DeepNetReLU {

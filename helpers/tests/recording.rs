@@ -4,6 +4,8 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use helpers::net::DeepNetReLU;
+use helpers::train::train;
 use helpers::*;
 use npyz::{AutoSerialize, Order, WriterBuilder};
 use tempfile::NamedTempFile;

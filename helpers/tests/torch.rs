@@ -3,6 +3,8 @@
 
 use std::sync::LazyLock;
 
+use helpers::net::DeepNetReLU;
+use helpers::train::train;
 use helpers::*;
 use serde_json::Value;
 

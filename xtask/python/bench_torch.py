@@ -78,7 +78,7 @@ def start():
     """A kernel in the bench's folder that has helpers."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     session = Session(FOLDER)
-    run(session, f':dep helpers = {{ path = "{ROOT / "helpers"}" }}\nuse helpers::*;\nsetup()?;')
+    run(session, f':dep helpers = {{ path = "{ROOT / "helpers"}" }}\nuse helpers::*;\nuse helpers::{{net::DeepNetReLU, train::train}};\nsetup()?;')
     return session
 
 

@@ -9,6 +9,7 @@ let shared = Arc::new(Mutex::new(Some(1.5f32)));
 let pair = (String::from("x"), Box::new([1u8, 2]));
 let range = 0..10usize;
 // cell
+use helpers::net::DeepNetReLU;
 let mut rng = TorchRng::manual_seed(1);
 let net = DeepNetReLU::new(&mut rng, 5, 3)?;
 let r = Tensor::ones((4, 5), DType::F32, &Device::Cpu)?;

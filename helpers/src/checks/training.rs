@@ -1,0 +1,308 @@
+//! Exercise 3.2: gradient descent.
+
+use candle_core::{Device, Result, Tensor, bail};
+use candle_nn::loss;
+
+use super::{Mistakes, NAMES, ROUNDING, Verdict, compare, run, to_vec, uniform};
+use crate::net::{DeepNetReLU, Network};
+use crate::rng::TorchRng;
+use crate::train::without_progress;
+
+/// A loss function such as [`loss::mse`]: of outputs and labels.
+pub type LossFn = fn(&Tensor, &Tensor) -> Result<Tensor>;
+
+/// Checks exercise 3.2: whether `train`, called as
+/// `train(&net, loss_fn, &train_data, &train_labels, n_epochs, learning_rate)`, trains `net` by
+/// gradient descent and returns the loss of each epoch before its update.
+///
+/// The macro of the same name also takes a `train` for nothing but the learner's own `DeepNetReLU`,
+/// or for `&dyn Network`.
+pub fn check_exercise_3_2(
+    train: impl Fn(&DeepNetReLU, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
+) -> Result<Verdict> {
+    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(32), 5, 4)?;
+    let train: &Train = &|loss_fn, x, y, n, rate| train(&net, loss_fn, x, y, n, rate);
+    Ok(Verdict::new(exercise_3_2(&net, train)))
+}
+
+/// Checks exercise 3.2 as the function of the same name does, whatever type `train` has for `net`.
+#[macro_export]
+macro_rules! check_exercise_3_2 {
+    ($train:expr) => {{
+        use $crate::checks::{Answer, Check as _};
+        (&&&Answer($train)).check(DeepNetReLU::new)
+    }};
+}
+
+/// The learner's `train`. The compiler takes the first of these that has a [`Check`]: `&&Answer` for a
+/// `train` of any network, `&Answer` for one of `&dyn Network`, `Answer` for one of the network `N`.
+#[derive(Debug)]
+pub struct Answer<F>(pub F);
+
+/// Checks a `train`; `new` makes the learner's network.
+pub trait Check<N> {
+    /// Says whether the answer is right.
+    fn check(&self, new: fn(&mut TorchRng, usize, usize) -> Result<N>) -> Result<Verdict>;
+}
+
+impl<N, F> Check<N> for &&Answer<F>
+where
+    F: Fn(&DeepNetReLU, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
+{
+    fn check(&self, _: fn(&mut TorchRng, usize, usize) -> Result<N>) -> Result<Verdict> {
+        check_exercise_3_2(&self.0)
+    }
+}
+
+impl<N, F> Check<N> for &Answer<F>
+where
+    F: Fn(&dyn Network, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
+{
+    fn check(&self, _: fn(&mut TorchRng, usize, usize) -> Result<N>) -> Result<Verdict> {
+        check_exercise_3_2(|net, loss_fn, x, y, n, rate| (self.0)(net, loss_fn, x, y, n, rate))
+    }
+}
+
+impl<N: Network, F> Check<N> for Answer<F>
+where
+    F: Fn(&N, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
+{
+    fn check(&self, new: fn(&mut TorchRng, usize, usize) -> Result<N>) -> Result<Verdict> {
+        let net = run(|| new(&mut TorchRng::manual_seed(32), 5, 4));
+        Ok(Verdict::new(net.and_then(|net| {
+            exercise_3_2(&net, &|loss_fn, x, y, n, rate| (self.0)(&net, loss_fn, x, y, n, rate))
+        })))
+    }
+}
+
+/// The learner's `train`, of the net that it is to train.
+type Train<'a> = dyn Fn(LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>> + 'a;
+
+/// What to train with.
+struct Task {
+    loss_fn: LossFn,
+    n_epochs: usize,
+    learning_rate: f64,
+}
+
+/// One update with large gradients; many, over which a schedule would change the learning rate; many
+/// with small gradients, and arguments that cannot be swapped; and many that no early stopping allows.
+const TASKS: [Task; 4] = [
+    Task { loss_fn: large_loss, n_epochs: 1, learning_rate: 0.01 },
+    Task { loss_fn: loss::mse, n_epochs: 110, learning_rate: 2e-4 },
+    Task { loss_fn: asymmetric_loss, n_epochs: 110, learning_rate: 20.0 },
+    Task { loss_fn: rising_loss, n_epochs: 110, learning_rate: 20.0 },
+];
+
+fn large_loss(out: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    loss::mse(out, labels)? * 1e3
+}
+
+/// A loss that is higher for outputs above the labels than for those below.
+fn asymmetric_loss(out: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let error = (out.sub(labels)? / 90.0)?;
+    ((error.sqr()? + 1.0)?.sqrt()? + (error * 0.5)?)?.mean_all()
+}
+
+/// Its gradient is that of [`asymmetric_loss`], and yet it rises while that falls.
+fn rising_loss(out: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let loss = asymmetric_loss(out, labels)?;
+    (&loss - (loss.detach() * 2.0)?)? + 3.0
+}
+
+/// What a training leads to.
+struct Trained {
+    losses: Tensor,       // (n_epochs,)
+    changes: Vec<Tensor>, // of each parameter
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mistake {
+    None,
+    LossAfter,
+    FirstStimulus,
+    SwappedArguments,
+    OtherLoss,
+    TwoSteps,
+    OldGradients,
+    Momentum,
+    Adam,
+    AdamW,
+}
+
+#[rustfmt::skip] // one line each
+const MISTAKES: [(Mistake, &str); 9] = [
+    (Mistake::LossAfter, "the loss is taken after the update: keep the one that the gradients were computed from"),
+    (Mistake::FirstStimulus, "only the first stimulus is used: the loss is over all of train_data"),
+    (Mistake::SwappedArguments, "the arguments of loss_fn are swapped: the outputs come first, then the labels"),
+    (Mistake::OtherLoss, "loss_fn is ignored, another loss is used: call the argument loss_fn"),
+    (Mistake::TwoSteps, "each epoch makes two steps: make one"),
+    (Mistake::OldGradients, "all epochs use the gradients of the first: compute them anew in each epoch"),
+    (Mistake::Momentum, "the steps have momentum: use SGD::new(net.vars(), learning_rate)"),
+    (Mistake::Adam, "every parameter moves equally far, which is Adam: use SGD"),
+    (Mistake::AdamW, "every parameter moves equally far, which is AdamW: use SGD"),
+];
+
+struct Test<'a> {
+    net: &'a dyn Network,
+    initial: Vec<Tensor>,
+    data: Tensor,   // (150, 5)
+    labels: Tensor, // (150, 1)
+}
+
+impl Test<'_> {
+    /// Trains the net from its initial parameters.
+    fn trained(&self, training: impl FnOnce() -> Result<Vec<f32>>) -> Result<Trained> {
+        let vars = self.net.vars();
+        for (var, initial) in vars.iter().zip(&self.initial) {
+            var.set(initial)?;
+        }
+        let losses = Tensor::new(training()?, &Device::Cpu)?;
+        let changes = vars.iter().zip(&self.initial).map(|(var, initial)| var.sub(initial));
+        Ok(Trained { losses, changes: changes.collect::<Result<_>>()? })
+    }
+
+    /// Training as the exercise asks for it, or with a mistake. It is written without [`crate::SGD`],
+    /// so that it does not share an error with it.
+    fn reference(&self, task: &Task, mistake: Mistake) -> Result<Trained> {
+        self.trained(|| {
+            let rate = task.learning_rate;
+            let loss = || {
+                let n = if mistake == Mistake::FirstStimulus { 1 } else { self.data.dim(0)? };
+                let out = self.net.forward(&self.data.narrow(0, 0, n)?)?;
+                let labels = self.labels.narrow(0, 0, n)?;
+                match mistake {
+                    Mistake::SwappedArguments => (task.loss_fn)(&labels, &out),
+                    Mistake::OtherLoss => loss::mse(&out, &labels),
+                    _ => (task.loss_fn)(&out, &labels),
+                }
+            };
+            let first = loss()?.backward()?;
+            let mut velocities = vec![None::<Tensor>; self.initial.len()];
+            let mut losses = Vec::new();
+            for _ in 0..task.n_epochs {
+                let before = loss()?;
+                for _ in 0..if mistake == Mistake::TwoSteps { 2 } else { 1 } {
+                    let gradients = loss()?.backward()?;
+                    for (var, velocity) in self.net.vars().iter().zip(&mut velocities) {
+                        let store =
+                            if mistake == Mistake::OldGradients { &first } else { &gradients };
+                        let Some(gradient) = store.get(var) else { continue };
+                        let mut step = gradient.clone();
+                        match mistake {
+                            Mistake::Momentum => {
+                                if let Some(velocity) = velocity {
+                                    step = ((&*velocity * 0.9)? + step)?;
+                                }
+                                *velocity = Some(step.clone());
+                            }
+                            Mistake::Adam => step = step.sign()?,
+                            Mistake::AdamW => step = (step.sign()? + (var.as_tensor() * 0.01)?)?,
+                            _ => {}
+                        }
+                        var.set(&var.sub(&(step * rate)?)?)?;
+                    }
+                }
+                let kept = if mistake == Mistake::LossAfter { loss()? } else { before };
+                losses.push(kept.to_scalar()?);
+            }
+            Ok(losses)
+        })
+    }
+}
+
+/// Runs the learner's `train`, and checks what needs no reference.
+fn run_training(test: &Test, train: &Train, task: &Task) -> Result<Trained> {
+    let &Task { loss_fn, n_epochs, learning_rate } = task;
+    let train = || train(loss_fn, &test.data, &test.labels, n_epochs, learning_rate);
+    let got = test.trained(|| run(|| without_progress(train)))?;
+    let losses = to_vec(&got.losses)?;
+    if losses.len() != n_epochs {
+        bail!(
+            "called with n_epochs = {n_epochs}, train should return as many losses, got {}:\tgo \
+             through the loop n_epochs times, without an early end, and keep one loss each time",
+            losses.len()
+        )
+    }
+    if let Some(i) = losses.iter().position(|loss| !loss.is_finite()) {
+        bail!(
+            "the loss of epoch {} should be a finite number, got {}:\tdoes the update go against \
+             the gradient, by learning_rate?",
+            i + 1,
+            losses[i]
+        )
+    }
+    let mut unchanged = Vec::new();
+    for (change, name) in got.changes.iter().zip(NAMES) {
+        if to_vec(change)?.iter().all(|&x| x == 0.0) {
+            unchanged.push(name);
+        }
+    }
+    match unchanged.len() {
+        0 => Ok(got),
+        4 => bail!(
+            "the parameters of net should have changed, and did not:\tcompute the gradients with \
+             loss.backward()? and hand them to optimizer.step(), for the net that was passed in"
+        ),
+        _ => bail!(
+            "{} should have changed, and did not:\tgive the optimizer all of net.vars()",
+            unchanged.join(" and ")
+        ),
+    }
+}
+
+fn exercise_3_2(net: &dyn Network, train: &Train) -> Result<String> {
+    let initial = net.vars().iter().map(|var| var.copy()).collect::<Result<_>>()?;
+    let mut rng = TorchRng::manual_seed(32);
+    let data = uniform(&mut rng, (150, 5), -2.0, 2.0)?;
+    let labels = uniform(&mut rng, (150, 1), 0.0, 360.0)?;
+    let test = Test { net, initial, data, labels };
+
+    for task in &TASKS {
+        let got = run_training(&test, train, task)?;
+        let expected = run(|| test.reference(task, Mistake::None))?;
+        let mistakes = |numbers: &dyn Fn(&Trained) -> Tensor| -> Result<Mistakes> {
+            let result = |(mistake, hint)| Ok((numbers(&test.reference(task, mistake)?), hint));
+            let mut mistakes = MISTAKES.map(result).into_iter().collect::<Result<Vec<_>>>()?;
+            let right = numbers(&expected);
+            let sum = "that is 150 times too much, for 150 stimuli: loss_fn has the mean already";
+            mistakes.push(((&right * 150.0)?, sum));
+            let sign = "the parameters move along the gradient, not against it: the loss grows";
+            mistakes.push((right.neg()?, sign));
+            for decimals in 0..4 {
+                let rounded = right.round_to(decimals)?;
+                mistakes.push((rounded, "the numbers are rounded: keep what to_scalar() gives"));
+            }
+            Ok(mistakes)
+        };
+        let otherwise = match task.n_epochs {
+            1 => {
+                "each epoch: output for all of train_data, loss_fn, gradients, one step of the \
+                  optimizer as they are, and keep that loss"
+            }
+            _ => {
+                "the first epoch is right, a later one is not: each epoch computes its own \
+                  gradients from all of train_data and makes one step, with the same learning_rate"
+            }
+        };
+        compare(
+            &got.losses,
+            &expected.losses,
+            ROUNDING,
+            || mistakes(&|trained| trained.losses.clone()),
+            |i| format!("the loss of epoch {}", i + 1),
+            otherwise,
+        )?;
+        for (i, name) in NAMES.iter().enumerate().take(got.changes.len()) {
+            compare(
+                &got.changes[i],
+                &expected.changes[i],
+                ROUNDING,
+                || mistakes(&|trained| trained.changes[i].clone()),
+                |_| format!("the change of {name} up to epoch {}", task.n_epochs),
+                otherwise,
+            )?;
+        }
+    }
+    Ok("exercise 3.2: losses and updates are right, with 3 learning rates and 4 losses".into())
+}
