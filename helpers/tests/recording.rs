@@ -62,6 +62,13 @@ fn resp() -> Member {
     array("resp", &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[3, 2])
 }
 
+/// An array with this header, which announces `size` bytes of it.
+fn headed(version: u8, size: u32, header: &str) -> Member {
+    let n_size_bytes = if version == 1 { 2 } else { 4 };
+    let size = &size.to_le_bytes()[..n_size_bytes];
+    ("resp", [b"\x93NUMPY", &[version, 0][..], size, header.as_bytes(), &[0; 24]].concat())
+}
+
 /// The same matrix as [`resp`].
 fn resp_in_fortran_order() -> Member {
     ordered("resp", &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0], &[3, 2], Order::Fortran)
@@ -103,16 +110,27 @@ fn invalid_files_are_errors_of_one_line() {
     let last = 6f32.to_le_bytes(); // the last response
     let i = whole.windows(4).position(|bytes| bytes == last).unwrap();
     damaged[i] ^= 0xff;
+    // The zip's directory has a member's size 24 bytes after the signature of its entry.
+    let with_size = |members: &[Member], size: u32| {
+        let mut bytes = std::fs::read(npz(members)).unwrap();
+        let i = bytes.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+        bytes[i + 24..i + 28].copy_from_slice(&size.to_le_bytes());
+        file(&bytes)
+    };
+    let wide = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 100), }";
     let cases = [
         (file(b"not a zip"), "as a .npz file (invalid Zip archive"),
         (file(&whole[..whole.len() / 2]), "as a .npz file (invalid Zip archive"),
         (file(&damaged), "got Invalid checksum"),
+        (with_size(&[resp(), stimuli()], u32::MAX - 1), "got a size above what the file can hold"),
+        (with_size(&[resp(), stimuli()], 200), "got 18 values of type '<f4' for shape [3, 2]"),
+        (with_size(&[headed(1, 61, wide), stimuli()], 71 + 1200), "for shape [3, 100]"),
     ];
     for (path, expected) in cases {
         let error = load_error(&path, 1.0);
         assert!(error.contains(expected), "expected {expected:?} in {error}");
     }
-    for path in [Path::new("no/such.npz"), &std::env::temp_dir()] {
+    for path in ["no/such.npz", "/", "/dev/null", "/dev/zero", "line\nand\x1b[31mred"] {
         let error = load_error(path, 1.0);
         assert!(error.contains("cannot open"), "{error}");
     }
@@ -123,12 +141,24 @@ fn invalid_arrays_are_errors_of_one_line() {
     let nan = || array("resp", &[1f32, 2.0, f32::NAN], &[3, 1]);
     let mut cut = resp();
     cut.1.truncate(cut.1.len() - 4);
-    let mut huge = resp();
-    let shape = huge.1.windows(6).position(|text| text == b"(3, 2,").unwrap();
-    huge.1[shape + 4] = b'9';
-    // Brackets in brackets, which the parser of headers would take apart by recursion.
-    let mut nested = b"\x93NUMPY\x01\x00\x40\x9c".to_vec();
-    nested.resize(10 + 40_000, b'[');
+    let bomb = [resp().1, vec![0; 20_000_000]].concat();
+    let with_shape = |shape: &str| {
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+        vec![headed(1, header.len() as u32, &header), stimuli()]
+    };
+    let invalid_headers = [
+        (1, 20, "[".repeat(20)),
+        (1, 30, "{".repeat(30)),
+        (1, 40_000, "[".repeat(40_000)),
+        (1, 60_000, "9".repeat(60_000)),
+        (2, u32::MAX, "{'descr': '<f4', ".to_owned()),
+        (1, 40, "{'descr': [('a\n\x1b[31m\u{9b}', '<f4')], }".to_owned()),
+    ];
+    for (version, size, header) in invalid_headers {
+        let error = load_error(npz(&[headed(version, size, &header), stimuli()]), 1.0);
+        assert!(error.contains("got the header "), "{error}");
+        assert!(error.len() < 1000 && !error.contains(char::is_control), "{error:?}");
+    }
     let cases = [
         (vec![stimuli()], "array 'resp'"),
         (vec![resp()], "array 'stimuli'"),
@@ -173,9 +203,14 @@ fn invalid_arrays_are_errors_of_one_line() {
         ),
         (vec![resp(), array("stimuli", &[0i8, -1, 0], &[3])], "got -1 at position 1"),
         (vec![cut, stimuli()], "got 5 values of type '<f4' for shape [3, 2]"),
-        (vec![huge, stimuli()], "got 6 values of type '<f4' for shape [3, 9]"),
-        (vec![("resp", nested), stimuli()], "a complete array of numbers"),
-        (vec![("resp", b"text".to_vec()), stimuli()], "got magic not found for NPY file"),
+        (with_shape("(3, 9)"), "got 6 values of type '<f4' for shape [3, 9]"),
+        (with_shape("(1099511627776, 16777216)"), "for shape [1099511627776, 16777216]"),
+        (with_shape("(4294967296, 4294967296)"), "for shape [4294967296, 4294967296]"),
+        (with_shape("(-3, -2)"), "'shape': (-3, -2)"),
+        (with_shape("(3.0, 2)"), "'shape': (3.0, 2)"),
+        (with_shape("(18446744073709551616,)"), "'shape': (18446744073709551616,)"),
+        (vec![("resp", bomb), stimuli()], "got 5000006 values of type '<f4' for shape [3, 2]"),
+        (vec![("resp", b"text".to_vec()), stimuli()], "got something else than NumPy writes"),
     ];
     for (members, expected) in cases {
         for bin_width in [1.0, 15.0] {
