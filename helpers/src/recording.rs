@@ -20,6 +20,7 @@ use tempfile::NamedTempFile;
 
 use crate::rng::{NumpyRng, TorchRng};
 pub use download::fetch_recording;
+pub(crate) use download::tls_config;
 use npz::Npz;
 pub use simulation::simulate_recording;
 
