@@ -376,3 +376,104 @@ fn different_numbers_of_rows_are_an_error() {
     let error = get_data(&mut NumpyRng::seed(1), 1, &resp, &stimuli).unwrap_err().to_string();
     assert!(error.starts_with("get_data: expected"), "{error}");
 }
+
+/// Parts of a tensor and transposed ones are not contiguous in memory.
+#[test]
+fn parts_of_the_neurons_give_what_copies_give() {
+    let wide = Tensor::from_vec(TorchRng::manual_seed(1).randn(24 * 9), (24, 9), &Device::Cpu);
+    let wide = wide.unwrap();
+    let shuffled: Vec<f32> = (0..24).map(|i| (i * 7 % 24) as f32 * 15.0).collect();
+    let stimuli = Tensor::from_vec(shuffled, (24, 1), &Device::Cpu).unwrap();
+    let turned = |matrix: &Tensor| matrix.t().unwrap().contiguous().unwrap().t().unwrap();
+    let stimuli_of_two = Tensor::cat(&[&stimuli, &stimuli], 1).unwrap();
+    let parts = [
+        (wide.narrow(1, 2, 5).unwrap(), stimuli_of_two.narrow(1, 1, 1).unwrap()),
+        (wide.i((.., 2..)).unwrap(), stimuli_of_two.i((.., 1..)).unwrap()),
+        (turned(&wide), turned(&stimuli)),
+    ];
+    type Case = (&'static str, fn(&Tensor, &Tensor) -> Result<Tensor>);
+    fn net(resp: &Tensor) -> Layers {
+        Layers::new(&mut TorchRng::manual_seed(2), &[resp.dims()[1], 40, 1]).unwrap()
+    }
+    let cases: [Case; 12] = [
+        ("rows", |r, _| rows(r, &[3, 1])),
+        ("split", |r, ori| Ok(split(&mut TorchRng::manual_seed(4), r, ori)?.resp_test)),
+        ("get_data", |r, ori| Ok(get_data(&mut NumpyRng::seed(1), 3, r, ori)?.0)),
+        ("smooth", |r, _| smooth(r, 2.0)),
+        ("preferred_orientations", |r, ori| preferred_orientations(r, ori, 2.0)),
+        ("LinearRegression", |r, ori| LinearRegression::fit(r, ori, 1.0)?.decode(r)),
+        ("PopulationVector", |r, ori| PopulationVector::fit(r, ori)?.decode(r)),
+        ("MatchedFilter", |r, ori| MatchedFilter::fit(r, ori)?.decode(r)),
+        ("circular_error", |r, ori| {
+            Tensor::new(circular_error(&r.i((.., ..1))?, ori)?, r.device())
+        }),
+        ("stimulus_class", |r, ori| stimulus_class(&(ori * 0.9)?, r.dims()[1])),
+        ("train", |r, ori| {
+            let losses = train(&net(r), loss::mse, r, ori, 3, 1e-4)?;
+            Tensor::new(losses, r.device())
+        }),
+        ("plots", |r, ori| {
+            let out = net(r).forward(r)?;
+            let figures = [
+                plot_data_matrix(r)?,
+                plot_weights(r)?,
+                plot_recording(r, ori, &[1, 0])?,
+                plot_decoded(&out, ori)?,
+                plot_decoding_error(&out, ori)?,
+            ];
+            Tensor::new(format!("{figures:?}").into_bytes(), r.device())
+        }),
+    ];
+    for (resp, stimuli) in &parts {
+        assert!(!resp.is_contiguous());
+        let copies = (resp.force_contiguous().unwrap(), stimuli.force_contiguous().unwrap());
+        for (name, case) in &cases {
+            let got = case(resp, stimuli).unwrap_or_else(|err| panic!("{name}: {err}"));
+            let expected = case(&copies.0, &copies.1).unwrap();
+            let difference = got.values().unwrap().into_iter().zip(expected.values().unwrap());
+            assert!(difference.into_iter().all(|(a, b)| (a - b).abs() < 1e-3), "{name}");
+        }
+    }
+}
+
+#[test]
+fn argsort_puts_nan_last() {
+    let nan = f32::NAN;
+    let sorted = argsort(&Tensor::new(&[nan, 2.0, -1.0, -nan, 0.5], &Device::Cpu).unwrap());
+    assert_eq!(sorted.unwrap(), [2, 4, 1, 0, 3]);
+}
+
+#[test]
+fn other_types_and_shapes_are_errors_that_say_what_to_do() {
+    let resp = Tensor::from_vec(TorchRng::manual_seed(1).rand(24), (8, 3), &Device::Cpu).unwrap();
+    let stimuli = (resp.narrow(1, 0, 1).unwrap() * 360.0).unwrap();
+    let f64 = |tensor: &Tensor| tensor.to_dtype(DType::F64).unwrap();
+    let flat = stimuli.flatten_all().unwrap();
+    let one = resp.i(0).unwrap();
+    let net = || Layers::new(&mut TorchRng::manual_seed(2), &[3, 1]).unwrap();
+    let train = |ori: &Tensor| train(&net(), loss::mse, &resp, ori, 1, 0.1);
+    let test =
+        |ori: &Tensor| train_and_test(&net(), loss::mse, (&resp, &stimuli), (&resp, ori), 1, 0.1);
+    let regression = LinearRegression::fit(&resp, &stimuli, 1.0).unwrap();
+    let filter = MatchedFilter::fit(&resp, &stimuli).unwrap();
+    for (function, advice, error) in [
+        ("split", "unsqueeze(1)", split(&mut TorchRng::manual_seed(4), &resp, &flat).err()),
+        ("get_data", "F32", get_data(&mut NumpyRng::seed(1), 1, &f64(&resp), &stimuli).err()),
+        ("preferred_orientations", "F32", preferred_orientations(&resp, &f64(&stimuli), 1.0).err()),
+        ("LinearRegression::fit", "unsqueeze(1)", LinearRegression::fit(&resp, &flat, 1.0).err()),
+        ("LinearRegression::decode", "unsqueeze(0)", regression.decode(&one).err()),
+        ("MatchedFilter::decode", "F32", filter.decode(&f64(&resp)).err()),
+        ("compare_decoders", "F32", compare_decoders(&resp, &stimuli, &f64(&resp), &stimuli).err()),
+        ("smooth", "unsqueeze(1)", smooth(&one, 1.0).err()),
+        ("circular_error", "unsqueeze(1)", circular_error(&stimuli, &flat).err()),
+        ("Linear::forward", "F32", net().forward(&f64(&resp)).err()),
+        ("train", "unsqueeze(1)", train(&flat).err()),
+        ("train", "F32", train(&f64(&stimuli)).err()),
+        ("train_and_test", "unsqueeze(1)", test(&flat).err()),
+    ] {
+        let error = error.expect(function).to_string();
+        let message = error.lines().next().unwrap();
+        assert!(message.starts_with(&format!("{function}: ")), "{message}");
+        assert!(message.contains(advice), "{message}");
+    }
+}
