@@ -54,11 +54,7 @@ impl Npz {
 
     /// Reads an array of integers or floating-point numbers. Each number is converted to f64, and
     /// from there by `from_f64` to the type that the caller needs.
-    pub fn array<T: Copy + Default>(
-        &mut self,
-        name: &str,
-        from_f64: impl Fn(f64) -> T,
-    ) -> Result<Array<T>> {
+    pub fn array<T: Copy>(&mut self, name: &str, from_f64: impl Fn(f64) -> T) -> Result<Array<T>> {
         if !self.has_array(name) {
             let names: Vec<_> = self.zip.file_names().flatten().collect();
             return self.invalid(name, "a member of that name", &format!("only {names:?}"));
@@ -123,7 +119,7 @@ fn read_header(member: &mut impl Read) -> io::Result<Header> {
     }
 }
 
-fn read_array<T: Copy + Default>(
+fn read_array<T: Copy>(
     mut member: ZipFile<impl Read>,
     from_f64: impl Fn(f64) -> T,
 ) -> io::Result<Array<T>> {
@@ -145,7 +141,7 @@ fn read_array<T: Copy + Default>(
 }
 
 /// Reads in blocks that fit into the cache, to the end, where zip compares the checksum.
-fn read_values<S: Deserialize, T: Copy + Default>(
+fn read_values<S: Deserialize, T: Copy>(
     mut member: ZipFile<impl Read>,
     Header { n_bytes, descr, is_fortran, shape }: Header,
     convert: impl Fn(S) -> T,
@@ -160,30 +156,27 @@ fn read_values<S: Deserialize, T: Copy + Default>(
     if n_announced != Some(n_values) {
         return Err(io::Error::other(wrong_size(n_values)));
     }
-    if !is_memory_free(n_values * size_of::<T>()) {
+    let n_copies = if is_fortran { 2 } else { 1 };
+    if !is_memory_free(n_copies * n_values * size_of::<T>()) {
         return Err(io::Error::other("more numbers than fit into the memory that is free"));
     }
     let mut values = Vec::new();
     values.try_reserve_exact(n_values).map_err(io::Error::other)?;
-    values.resize(n_values, T::default());
-
-    let position = |k: usize| match shape[..] {
-        [n_rows, n_columns] if is_fortran => k % n_rows * n_columns + k / n_rows,
-        _ => k,
-    };
-    let (mut n_read, mut block) = (0, Vec::new());
+    let mut block = Vec::new();
     while member.by_ref().take(1 << 18).read_to_end(&mut block)? > 0 {
-        for (k, item) in (n_read..n_values).zip(block.chunks_exact(size_of::<S>())) {
-            values[position(k)] = convert(reader.read_one(item)?);
+        for item in block.chunks_exact(size_of::<S>()) {
+            values.push(convert(reader.read_one(item)?));
         }
-        n_read += block.len() / size_of::<S>();
         block.clear();
     }
-    if n_read == n_values {
-        Ok(Array { shape, values })
-    } else {
-        Err(io::Error::other(wrong_size(n_read)))
+    if values.len() != n_values {
+        return Err(io::Error::other(wrong_size(values.len())));
     }
+    if let (true, &[n_rows, n_columns]) = (is_fortran, &shape[..]) {
+        let row = |i| (0..n_columns).map(move |j| j * n_rows + i);
+        values = (0..n_rows).flat_map(row).map(|k| values[k]).collect();
+    }
+    Ok(Array { shape, values })
 }
 
 /// Linux promises more memory than it has, and ends the process that uses it.
