@@ -84,6 +84,16 @@ fn both_orders_give_the_same_matrix() {
 }
 
 #[test]
+fn numbers_in_the_order_of_the_computer_are_read() {
+    for descr in ["f4", "=f4"] {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (3, 2)}}");
+        let resp = headed(1, header.len() as u32, &header);
+        let (resp, _) = load_data(npz(&[resp, stimuli()]), 1).unwrap();
+        assert_eq!(resp.to_vec2::<f32>().unwrap(), [[0.0; 2]; 3]);
+    }
+}
+
+#[test]
 fn bins_are_averaged_as_in_the_original() {
     // bins = np.digitize(stimuli, np.arange(0, 360 + 15, 15)): 0 and 10 are in one bin
     for resp in [resp(), resp_in_fortran_order()] {

@@ -113,7 +113,10 @@ fn read_header(member: &mut impl Read) -> io::Result<Header> {
     match (fields["descr"].as_str(), fields["fortran_order"].as_bool(), shape) {
         (Some(descr), Some(is_fortran), Ok(shape)) => {
             let n_bytes = 8 + n_size_bytes as u64 + size;
-            Ok(Header { n_bytes, descr: descr.to_owned(), is_fortran, shape })
+            let native = descr.trim_start_matches('=');
+            let order = if native.starts_with(char::is_alphabetic) { "<" } else { "" };
+            let descr = format!("{order}{native}");
+            Ok(Header { n_bytes, descr, is_fortran, shape })
         }
         _ => Err(io::Error::other(format!("the header {header}"))),
     }
