@@ -100,8 +100,11 @@ fn read_header(member: &mut impl Read) -> io::Result<Header> {
     let mut size = [0; 4];
     member.read_exact(&mut size[..n_size_bytes])?;
     let size = u64::from(u32::from_le_bytes(size));
+    if size > MAX_HEADER {
+        return Err(io::Error::other(format!("a header of {size} bytes")));
+    }
     let mut header = String::new();
-    member.take(size.min(MAX_HEADER)).read_to_string(&mut header)?;
+    member.take(size).read_to_string(&mut header)?;
 
     // A literal of Python's, such as {'descr': '<f4', 'fortran_order': False, 'shape': (3,), }
     let json: String = header.split_whitespace().collect();
