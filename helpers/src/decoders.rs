@@ -14,6 +14,7 @@
 //! The `fit` functions, and what works on responses and orientations, fail if the shapes do not match;
 //! the `decode` functions fail if there are not as many neurons as were fitted.
 
+use std::cmp::Ordering;
 use std::fmt::{self, Write};
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ use candle_nn::ops::log_softmax;
 use crate::kernel::check_interrupt;
 use crate::net::{DeepNetReLU, Layers, n_parameters};
 use crate::plots::Values;
-use crate::recording::n_rows;
+use crate::recording::{n_rows, rows};
 use crate::rng::TorchRng;
 use crate::train::{train, without_progress};
 
@@ -34,10 +35,33 @@ use crate::train::{train, without_progress};
 /// # Errors
 /// If the two have different shapes.
 pub fn circular_error(decoded: &Tensor, stimuli: &Tensor) -> Result<f64> {
-    let differences = decoded.sub(stimuli)?.values()?;
-    let wrap_degrees = |d: &f64| (d + 180.0).rem_euclid(360.0) - 180.0;
-    let total: f64 = differences.iter().map(|d| wrap_degrees(d).abs()).sum();
-    Ok(total / differences.len() as f64)
+    if decoded.dims() != stimuli.dims() {
+        bail!(
+            "circular_error: expected decoded and true orientations of one shape, got {:?} and \
+             {:?}: call unsqueeze(1)? of orientations (n_stimuli,)",
+            decoded.dims(),
+            stimuli.dims()
+        )
+    }
+    let (decoded, stimuli) = (decoded.values()?, stimuli.values()?);
+    let distance = |(a, b): (&f64, &f64)| ((a - b + 180.0).rem_euclid(360.0) - 180.0).abs();
+    let total: f64 = decoded.iter().zip(&stimuli).map(distance).sum();
+    Ok(total / stimuli.len() as f64)
+}
+
+/// The numbers of the values in ascending order, NaN last: `rows(&resp, &argsort(&stimuli)?)?` are
+/// the responses in the order of their orientations.
+///
+/// # Errors
+/// If the tensor cannot be read.
+pub fn argsort(values: &Tensor) -> Result<Vec<usize>> {
+    let values = values.values()?;
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&i, &j| {
+        let (a, b) = (values[i], values[j]);
+        a.is_nan().cmp(&b.is_nan()).then(a.partial_cmp(&b).unwrap_or(Ordering::Equal))
+    });
+    Ok(order)
 }
 
 /// The class of each orientation, `(n_stimuli,)`, u32: `n_classes` equal parts of the circle, numbered
@@ -71,7 +95,13 @@ fn class_centers(classes: &Tensor, n_classes: usize) -> Result<Tensor> {
 /// # Errors
 /// If `sigma` is not from 0 to the number of rows.
 pub fn smooth(resp: &Tensor, sigma: f64) -> Result<Tensor> {
-    let (n, _) = resp.dims2()?;
+    let &[n, _] = resp.dims() else {
+        bail!(
+            "smooth: expected responses (n_stimuli, n_neurons), got {:?}: call unsqueeze(1)? of the \
+             responses of one neuron",
+            resp.dims()
+        )
+    };
     if !(0.0..=n as f64).contains(&sigma) {
         bail!(
             "smooth: expected a sigma from 0 to the number of stimuli, {n}, got {sigma}: the lesson \
@@ -92,16 +122,15 @@ pub fn smooth(resp: &Tensor, sigma: f64) -> Result<Tensor> {
             kernel[row * n + column] += (weight(offset) / total) as f32;
         }
     }
-    Tensor::from_vec(kernel, (n, n), &Device::Cpu)?.matmul(resp)
+    Tensor::from_vec(kernel, (n, n), &Device::Cpu)?.to_dtype(resp.dtype())?.matmul(resp)
 }
 
 /// The orientation to which each neuron responds most after [`smooth`], in degrees, `(n_neurons,)`.
 pub fn preferred_orientations(resp: &Tensor, stimuli: &Tensor, sigma: f64) -> Result<Tensor> {
     n_rows("preferred_orientations", resp, stimuli)?;
-    let order = stimuli.flatten_all()?.arg_sort_last_dim(true)?;
-    let smoothed = smooth(&resp.index_select(&order, 0)?, sigma)?;
-    let best = smoothed.argmax(0)?;
-    stimuli.flatten_all()?.index_select(&order, 0)?.index_select(&best, 0)
+    let order = argsort(stimuli)?;
+    let best = smooth(&rows(resp, &order)?, sigma)?.argmax(0)?;
+    rows(stimuli, &order)?.flatten_all()?.index_select(&best, 0)
 }
 
 /// Linear regression of orientation on responses, in closed form.
@@ -154,7 +183,7 @@ impl LinearRegression {
 
     /// Decodes orientations.
     pub fn decode(&self, resp: &Tensor) -> Result<Tensor> {
-        resp.matmul(&self.weights)? + self.bias
+        project("LinearRegression::decode", resp, &self.weights)? + self.bias
     }
 }
 
@@ -208,7 +237,7 @@ impl PopulationVector {
 
     /// Decodes orientations.
     pub fn decode(&self, resp: &Tensor) -> Result<Tensor> {
-        angle(&resp.matmul(&self.directions)?)
+        angle(&project("PopulationVector::decode", resp, &self.directions)?)
     }
 }
 
@@ -226,20 +255,35 @@ impl MatchedFilter {
     /// Makes the templates.
     pub fn fit(resp: &Tensor, stimuli: &Tensor) -> Result<Self> {
         n_rows("MatchedFilter::fit", resp, stimuli)?;
-        let order = stimuli.flatten_all()?.arg_sort_last_dim(true)?;
-        let templates = smooth(&resp.index_select(&order, 0)?, SIGMA)?;
+        let order = argsort(stimuli)?;
+        let templates = smooth(&rows(resp, &order)?, SIGMA)?;
         let templates = templates.broadcast_sub(&templates.mean_keepdim(1)?)?;
         let norms = templates.sqr()?.sum_keepdim(1)?.sqrt()?;
         Ok(Self {
             templates: templates.broadcast_div(&norms)?,
-            orientations: stimuli.flatten_all()?.index_select(&order, 0)?,
+            orientations: rows(stimuli, &order)?.flatten_all()?,
         })
     }
 
     /// Decodes orientations.
     pub fn decode(&self, resp: &Tensor) -> Result<Tensor> {
-        let best = resp.matmul(&self.templates.t()?)?.argmax(D::Minus1)?;
+        let similarity = project("MatchedFilter::decode", resp, &self.templates.t()?)?;
+        let best = similarity.argmax(D::Minus1)?;
         self.orientations.index_select(&best, 0)?.unsqueeze(1)
+    }
+}
+
+/// `resp @ weights`, for weights `(n_neurons, n)`.
+fn project(caller: &str, resp: &Tensor, weights: &Tensor) -> Result<Tensor> {
+    match (resp.dims(), weights.dims()) {
+        (&[_, n], &[m, _]) if n == m && resp.dtype() == DType::F32 => resp.matmul(weights),
+        (dims, weights) => bail!(
+            "{caller}: expected responses (n_stimuli, {}) of type F32, got {dims:?} of type {:?}: \
+             pass the neurons that were fitted, unsqueeze(0)? of one stimulus, and \
+             to_dtype(DType::F32)? of another type",
+            weights[0],
+            resp.dtype()
+        ),
     }
 }
 
@@ -285,15 +329,17 @@ pub fn compare_decoders(
     stimuli_test: &Tensor,
 ) -> Result<Comparison> {
     const N_CLASSES: usize = 20;
+    n_rows("compare_decoders", resp_train, stimuli_train)?;
+    n_rows("compare_decoders", resp_test, stimuli_test)?;
     let n_neurons = resp_train.dim(1)?;
     let seed = || TorchRng::manual_seed(1);
-    let mut rows = Vec::new();
+    let mut results = Vec::new();
     // A decoder fits, and returns what it decodes from the test set and its number of parameters.
     let mut measure = |name, decoder: &dyn Fn() -> Result<(Tensor, usize)>| -> Result<()> {
         check_interrupt();
         let start = Instant::now();
         let (decoded, n_parameters) = without_progress(decoder)?;
-        rows.push(Row {
+        results.push(Row {
             name,
             mean_squared_error: loss::mse(&decoded, stimuli_test)?.to_scalar::<f32>()?.into(),
             circular_error: circular_error(&decoded, stimuli_test)?,
@@ -344,7 +390,7 @@ pub fn compare_decoders(
             Ok((decoded, n_parameters(&net)))
         })?;
     }
-    Ok(Comparison { rows })
+    Ok(Comparison { rows: results })
 }
 
 /// `l2` times the sum of the squared weights plus `l1` times the sum of their absolute values.

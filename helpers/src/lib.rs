@@ -40,10 +40,10 @@ pub use checks::{
     check_exercise_penalty, check_exercise_sin_cos,
 };
 pub use decoders::{
-    LinearRegression, MatchedFilter, PopulationVector, circular_error, compare_decoders,
+    LinearRegression, MatchedFilter, PopulationVector, argsort, circular_error, compare_decoders,
     preferred_orientations, smooth, stimulus_class,
 };
-pub use net::{Layers, Linear, Network, n_parameters};
+pub use net::{Layers, Linear, Network, load_weights, n_parameters, save_weights};
 pub use plots::{
     Figure, Values, axes, figure, plot_confusion, plot_data_matrix, plot_decoded,
     plot_decoding_error, plot_gradient_descent, plot_matrix, plot_network, plot_recording,

@@ -1,8 +1,13 @@
 //! Networks whose initial weights are PyTorch's.
 
-use candle_core::{Device, Module, Result, Tensor, Var, bail};
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
+use std::path::Path;
+
+use candle_core::{Device, Module, Result, Tensor, Var, bail, safetensors};
 
 use crate::affine::affine;
+use crate::recording::open_file;
 use crate::rng::TorchRng;
 
 /// A network whose parameters can be trained: candle's [`Module`] has `forward`, this adds the
@@ -10,6 +15,12 @@ use crate::rng::TorchRng;
 pub trait Network: Module {
     /// The parameters. A clone of a [`Var`] is the same variable, not a copy.
     fn vars(&self) -> Vec<Var>;
+
+    /// The names of the parameters in the file of [`save_weights`]: 0, 1, .. unless a network has
+    /// its own.
+    fn names(&self) -> Vec<String> {
+        (0..self.vars().len()).map(|i| i.to_string()).collect()
+    }
 }
 
 /// A linear layer, `y = W x + b`, as `torch.nn.Linear`.
@@ -41,7 +52,8 @@ impl Linear {
         })
     }
 
-    /// The weights, `(n_outputs, n_inputs)`.
+    /// The weights, `(n_outputs, n_inputs)`. A clone is the same memory, so it changes in training:
+    /// `weight().copy()?` keeps the weights as they are now.
     pub fn weight(&self) -> &Var {
         &self.weight
     }
@@ -62,6 +74,14 @@ impl Module for Linear {
     /// `(n_stimuli, n_outputs)`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (_, n_inputs) = self.weight.dims2()?;
+        if x.dtype() != self.weight.dtype() {
+            bail!(
+                "Linear::forward: expected an input of type {:?}, got {:?}: convert the input with \
+                 to_dtype(DType::F32)?",
+                self.weight.dtype(),
+                x.dtype()
+            )
+        }
         match *x.dims() {
             [n] if n == n_inputs => self.forward(&x.unsqueeze(0)?)?.squeeze(0),
             [_, n] if n == n_inputs => affine(x, &self.weight, &self.bias),
@@ -124,6 +144,12 @@ impl Network for DeepNetReLU {
     fn vars(&self) -> Vec<Var> {
         [self.in_layer.vars(), self.out_layer.vars()].concat()
     }
+
+    /// The names that PyTorch gives to the parameters of the original tutorial's network.
+    fn names(&self) -> Vec<String> {
+        let names = ["in_layer.weight", "in_layer.bias", "out_layer.weight", "out_layer.bias"];
+        names.map(str::to_owned).to_vec()
+    }
 }
 
 /// Any number of linear layers, with rectified linear units between them.
@@ -175,9 +201,89 @@ impl Network for Layers {
     fn vars(&self) -> Vec<Var> {
         self.layers.iter().flat_map(Linear::vars).collect()
     }
+
+    /// The names in PyTorch's `nn.Sequential(nn.Linear(..), nn.ReLU(), nn.Linear(..), ..)`.
+    fn names(&self) -> Vec<String> {
+        let names = |i: usize| [format!("{}.weight", 2 * i), format!("{}.bias", 2 * i)];
+        (0..self.layers.len()).flat_map(names).collect()
+    }
 }
 
 /// The number of parameters: all weights and biases.
 pub fn n_parameters(net: &dyn Network) -> usize {
     net.vars().iter().map(|var| var.elem_count()).sum()
+}
+
+/// Saves all weights and biases to a `.safetensors` file. In PyTorch,
+/// `net.load_state_dict(safetensors.torch.load_file("net.safetensors"))` reads them.
+///
+/// ```
+/// use helpers::*;
+/// # fn main() -> Result<()> {
+/// # let path = std::env::temp_dir().join("net.safetensors");
+/// let net = Layers::new(&mut TorchRng::manual_seed(1), &[7, 4, 1])?;
+/// save_weights(&net, &path)?;
+/// let other = Layers::new(&mut TorchRng::manual_seed(2), &[7, 4, 1])?;
+/// load_weights(&other, &path)?;
+/// assert_eq!(other.layers[0].bias().to_vec1::<f32>()?, net.layers[0].bias().to_vec1::<f32>()?);
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn save_weights(net: &dyn Network, path: impl AsRef<Path>) -> Result<()> {
+    save(net, path.as_ref())
+}
+
+fn save(net: &dyn Network, path: &Path) -> Result<()> {
+    let vars = net.vars().into_iter().map(Var::into_inner);
+    let tensors: HashMap<String, Tensor> = net.names().into_iter().zip(vars).collect();
+    match safetensors::save(&tensors, path) {
+        Ok(()) => Ok(()),
+        Err(err) => bail!(
+            "save_weights: cannot write {path:?} ({}): make its folder writable",
+            first_line(&err.to_string())
+        ),
+    }
+}
+
+/// Sets all weights and biases to those of a file that [`save_weights`] or PyTorch's
+/// `safetensors.torch.save_file(net.state_dict(), path)` wrote.
+///
+/// # Errors
+/// If the file cannot be read, or has parameters of other names, shapes or types.
+pub fn load_weights(net: &dyn Network, path: impl AsRef<Path>) -> Result<()> {
+    load(net, path.as_ref())
+}
+
+fn load(net: &dyn Network, path: &Path) -> Result<()> {
+    let mut bytes = Vec::new();
+    let read = open_file(path).and_then(|mut file| file.read_to_end(&mut bytes));
+    let tensors = match read.map_err(candle_core::Error::from) {
+        Ok(_) => safetensors::load_buffer(&bytes, &Device::Cpu),
+        Err(err) => Err(err),
+    };
+    let tensors = match tensors {
+        Ok(tensors) => tensors,
+        Err(err) => bail!(
+            "load_weights: cannot read {path:?} ({}): give the path of a file of save_weights",
+            first_line(&err.to_string())
+        ),
+    };
+    let vars: HashMap<String, Var> = net.names().into_iter().zip(net.vars()).collect();
+    let kind = |tensor: &Tensor| (tensor.dims().to_vec(), tensor.dtype());
+    let expected: BTreeMap<_, _> = vars.iter().map(|(name, var)| (name, kind(var))).collect();
+    let got: BTreeMap<_, _> = tensors.iter().map(|(name, tensor)| (name, kind(tensor))).collect();
+    if expected != got {
+        bail!(
+            "load_weights: expected the parameters {expected:?} in {path:?}, got {got:?}: make the \
+             network with the sizes of the network that was saved"
+        )
+    }
+    vars.iter().try_for_each(|(name, var)| var.set(&tensors[name]))
+}
+
+/// The message of an error without its backtrace.
+fn first_line(err: &str) -> &str {
+    err.lines().next().unwrap_or_default()
 }

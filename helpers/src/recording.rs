@@ -15,11 +15,12 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 use tempfile::NamedTempFile;
 
 use crate::rng::{NumpyRng, TorchRng};
 pub use download::fetch_recording;
+pub(crate) use download::tls_config;
 use npz::Npz;
 pub use simulation::simulate_recording;
 
@@ -225,11 +226,19 @@ pub fn split(rng: &mut TorchRng, resp_all: &Tensor, stimuli_all: &Tensor) -> Res
 
 /// The number of rows that responses and orientations have in common.
 pub(crate) fn n_rows(caller: &str, resp: &Tensor, stimuli: &Tensor) -> Result<usize> {
+    let dtypes = (resp.dtype(), stimuli.dtype());
+    if dtypes != (DType::F32, DType::F32) {
+        bail!(
+            "{caller}: expected responses and orientations of type F32, got {dtypes:?}: convert \
+             them with to_dtype(DType::F32)?"
+        )
+    }
     match (resp.dims(), stimuli.dims()) {
         (&[n, _], &[m, 1]) if n == m && n > 0 => Ok(n),
         (resp, stimuli) => bail!(
             "{caller}: expected responses (n_stimuli, n_neurons) and orientations (n_stimuli, 1), \
-             got {resp:?} and {stimuli:?}: pass the two that belong together"
+             got {resp:?} and {stimuli:?}: pass the two that belong together, and \
+             unsqueeze(1)? of orientations (n_stimuli,)"
         ),
     }
 }
@@ -241,7 +250,7 @@ pub(crate) fn n_rows(caller: &str, resp: &Tensor, stimuli: &Tensor) -> Result<us
 pub fn rows(matrix: &Tensor, which: &[usize]) -> Result<Tensor> {
     let which: Vec<u32> = which.iter().map(|&i| i as u32).collect();
     let n = which.len();
-    matrix.index_select(&Tensor::from_vec(which, n, &Device::Cpu)?, 0)
+    matrix.contiguous()?.index_select(&Tensor::from_vec(which, n, &Device::Cpu)?, 0)
 }
 
 /// The absolute path, so that people find the file from any folder.
@@ -250,7 +259,7 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// Opens a file, and no folder or pipe: opening a pipe would wait for somebody to write to it.
-fn open_file(path: &Path) -> io::Result<File> {
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
     if path.metadata()?.is_file() {
         File::open(path)
     } else {

@@ -3,6 +3,9 @@
 //! Both are the generator MT19937 with the same seeding; they differ in how they turn its 32-bit
 //! draws into other things. A generator here is a value that is passed to whatever draws from it.
 
+use std::f32::consts::{FRAC_1_SQRT_2, PI};
+use std::f64::consts::TAU;
+
 use rand_mt::Mt;
 
 /// PyTorch's default CPU generator.
@@ -14,12 +17,16 @@ use rand_mt::Mt;
 /// assert_eq!(rng.rand(3), [0.7576316, 0.27931088, 0.40306926]);
 /// ```
 #[derive(Clone, Debug)]
-pub struct TorchRng(Mt);
+pub struct TorchRng {
+    mt: Mt,
+    /// The second of the two normal numbers that are made at a time.
+    next_normal: Option<f64>,
+}
 
 impl TorchRng {
     /// As `torch.manual_seed(seed)`; like there, only the lower 32 bits of `seed` count.
     pub fn manual_seed(seed: u64) -> Self {
-        Self(Mt::new(seed as u32))
+        Self { mt: Mt::new(seed as u32), next_normal: None }
     }
 
     /// As `torch.rand(n)`: `n` numbers in `[0, 1)`.
@@ -30,9 +37,42 @@ impl TorchRng {
     /// As `torch.empty(n).uniform_(low, high)`: `n` numbers in `[low, high)`.
     pub fn uniform(&mut self, n: usize, low: f32, high: f32) -> Vec<f32> {
         const STEP: f32 = 1.0 / (1 << 24) as f32; // a f32 has 24 bits of precision
-        let mut unit = || (self.0.next_u32() & 0xff_ffff) as f32 * STEP;
+        let mut unit = || (self.mt.next_u32() & 0xff_ffff) as f32 * STEP;
         // One rounding, as PyTorch compiles it: two would differ in the last bit.
         (0..n).map(|_| unit().mul_add(high - low, low)).collect()
+    }
+
+    /// As `torch.randn(n)`: `n` numbers of the normal distribution with mean 0 and variance 1.
+    ///
+    /// They are those of PyTorch on x86-64 processors with AVX2. Elsewhere PyTorch's own differ from
+    /// them in the last bits.
+    pub fn randn(&mut self, n: usize) -> Vec<f32> {
+        if n < 16 {
+            return (0..n).map(|_| self.normal() as f32).collect();
+        }
+        let mut values = self.rand(n);
+        values.chunks_exact_mut(16).for_each(box_muller);
+        if !n.is_multiple_of(16) {
+            let last = &mut values[n - 16..]; // drawn anew
+            last.copy_from_slice(&self.rand(16));
+            box_muller(last);
+        }
+        values
+    }
+
+    /// A normal number of double precision.
+    fn normal(&mut self) -> f64 {
+        if let Some(normal) = self.next_normal.take() {
+            return normal;
+        }
+        let mut unit = || {
+            let bits = u64::from(self.mt.next_u32()) << 32 | u64::from(self.mt.next_u32());
+            (bits & ((1 << 53) - 1)) as f64 / (1u64 << 53) as f64
+        };
+        let (sin, cos) = (TAU * unit()).sin_cos();
+        let radius = (-2.0 * (-unit()).ln_1p()).sqrt();
+        self.next_normal = Some(radius * sin);
+        radius * cos
     }
 
     /// As `torch.randperm(n)`: the numbers `0..n` in random order.
@@ -47,7 +87,7 @@ impl TorchRng {
         );
         let mut order: Vec<usize> = (0..n).collect();
         for i in 0..n.saturating_sub(1) {
-            let z = self.0.next_u32() as usize % (n - i);
+            let z = self.mt.next_u32() as usize % (n - i);
             order.swap(i, i + z);
         }
         order
@@ -62,10 +102,70 @@ impl TorchRng {
         assert!(batch_size > 0, "batches: expected a batch_size of 1 or more, got 0");
         // It draws a seed for its workers, of 64 bits, then the order, then another for what is
         // left when the samples are not to be drawn a whole number of times: nothing, here.
-        let _ = (self.0.next_u32(), self.0.next_u32());
+        let _ = (self.mt.next_u32(), self.mt.next_u32());
         let order = self.randperm(n);
         self.randperm(n);
         order.chunks(batch_size).map(<[usize]>::to_vec).collect()
+    }
+}
+
+/// Turns 16 uniform numbers into normal ones, as PyTorch does eight at a time with AVX2. Logarithm,
+/// sine and cosine are those of the library Cephes, with the roundings of PyTorch's compiler.
+fn box_muller(values: &mut [f32]) {
+    let (first, second) = values.split_at_mut(8);
+    for (a, b) in first.iter_mut().zip(second) {
+        let radius = (-2.0 * ln(1.0 - *a)).sqrt();
+        let (sin, cos) = sin_cos(std::f32::consts::TAU * *b);
+        (*a, *b) = (radius * cos, radius * sin);
+    }
+}
+
+/// The polynomial with these coefficients, from the highest power on.
+fn polynomial(x: f32, coefficients: &[f32]) -> f32 {
+    coefficients.iter().fold(0.0, |sum, c| x.mul_add(sum, *c))
+}
+
+/// For x above 0: `x = (1 + m) 2^e`, with `1 + m` from `sqrt(1/2)` to `sqrt(2)`.
+fn ln(x: f32) -> f32 {
+    let mut e = (x.to_bits() >> 23) as f32 - 126.0;
+    let mut m = f32::from_bits(x.to_bits() & 0x7f_ffff | 0x3f00_0000) - 1.0; // mantissa: 0.5 to 1
+    if m < FRAC_1_SQRT_2 - 1.0 {
+        e -= 1.0;
+        m = 2.0 * m + 1.0;
+    }
+    let coefficients = [
+        0.070_376_836,
+        -0.115_146_1,
+        0.116_769_984,
+        -0.124_201_41,
+        0.142_493_23,
+        -0.166_680_58,
+        0.200_007_14,
+        -0.249_999_94,
+        0.333_333_3,
+    ];
+    let cubic = m * polynomial(m, &coefficients);
+    let square = m * m;
+    let rest = cubic.mul_add(square, e * -2.121_944_4e-4) - 0.5 * square;
+    e.mul_add(0.693_359_4, m + rest)
+}
+
+/// For x of 0 or more: `x` is reduced to at most an eighth of the circle on either side of 0.
+fn sin_cos(x: f32) -> (f32, f32) {
+    let octant = (x * (4.0 / PI)) as u32;
+    let octant = octant + octant % 2;
+    let quarter_pi = [0.785_156_25f32, 2.418_756_5e-4, 3.774_895e-8]; // in parts, for precision
+    let x = quarter_pi.iter().fold(x, |x, part| (octant as f32).mul_add(-part, x));
+    let square = x * x;
+    let cubic = square * polynomial(square, &[-1.951_529_6e-4, 8.332_161e-3, -0.166_666_55]);
+    let sin = cubic.mul_add(x, x);
+    let quartic = square * polynomial(square, &[2.443_315_7e-5, -1.388_731_6e-3, 0.041_666_646]);
+    let cos = quartic.mul_add(square, -0.5 * square) + 1.0;
+    match octant % 8 {
+        0 => (sin, cos),
+        2 => (cos, -sin),
+        4 => (-sin, -cos),
+        _ => (-cos, sin),
     }
 }
 

@@ -9,10 +9,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use candle_core::{Error, Result, Tensor, bail};
+use ureq::http::Uri;
 
 use crate::kernel;
 use crate::net::DeepNetReLU;
-use crate::recording::{Source, Split, fetch_or_simulate_recording, load_data, source, split};
+use crate::recording::{
+    Source, Split, fetch_or_simulate_recording, load_data, source, split, tls_config,
+};
 use crate::rng::TorchRng;
 
 /// Makes panics and errors in cells as short as their message, and prints what the kernel's launcher
@@ -126,14 +129,15 @@ pub fn catch_up(section: u32) -> Result<CaughtUp> {
 
 /// Saves a rating from 1 (poor) to 5 (great) and a comment on a part of the tutorial to
 /// `feedback.csv`, in the folder of the notebook. A rating of 0 means "not rated yet" and saves
-/// nothing.
+/// nothing. Text that a spreadsheet would take for a formula is saved with a `'` before it.
 ///
 /// Nothing is sent anywhere unless the environment variable `FEEDBACK_ADDRESS` has the address of a
-/// server. Then the saved line is printed and sent there, by HTTP POST as `text/csv`: that line and
-/// nothing else.
+/// server. Then the beginning of the saved line is printed, and the line is sent there, by HTTP POST
+/// as `text/csv`: that line and nothing else.
 ///
 /// # Errors
-/// If the rating is above 5, the file cannot be written, or the line cannot be sent.
+/// If the rating is above 5, the file cannot be written, or the line cannot be sent. An address
+/// that redirects to another one counts as one that the line cannot be sent to.
 pub fn feedback(section: &str, rating: u8, comment: &str) -> Result<()> {
     let address = std::env::var("FEEDBACK_ADDRESS").ok();
     let address = address.as_deref().filter(|address| !address.is_empty());
@@ -154,7 +158,11 @@ fn feedback_to(
     if rating > 5 {
         bail!("feedback: expected a rating from 1 to 5, got {rating}: run this again with one")
     }
-    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let quoted = |text: &str| {
+        let is_formula =
+            text.trim_start_matches(' ').starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+        format!("\"{}{}\"", if is_formula { "'" } else { "" }, text.replace('"', "\"\""))
+    };
     let line = format!("{},{rating},{}\n", quoted(section), quoted(comment));
     File::options()
         .create(true)
@@ -171,16 +179,38 @@ fn feedback_to(
     let Some(address) = address else {
         return Ok(());
     };
-    print!("sending to {address}: {line}");
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().into();
-    let sent = agent.post(address).content_type("text/csv").send(&line);
-    sent.map(drop).map_err(|err| {
-        Error::Msg(format!(
-            "feedback: saved, but cannot be sent to {address} ({err}): hand in {} later",
-            path.display()
-        ))
-    })
+    let host = host(address);
+    println!("sending to {host}: {}", beginning(&line));
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(10)))
+        .max_redirects(0) // would be followed without the line
+        .tls_config(tls_config())
+        .build()
+        .into();
+    let reason = match agent.post(address).content_type("text/csv").send(&line) {
+        Ok(answer) if answer.status().is_success() => return Ok(()),
+        Ok(answer) => format!("it answers {}", answer.status()),
+        Err(ureq::Error::BadUri(_)) => "it is not of the form https://host/path".to_owned(),
+        Err(err) => err.to_string(),
+    };
+    bail!(
+        "feedback: saved, but cannot be sent to {host} ({reason}): hand in {} later",
+        path.display()
+    )
+}
+
+/// What is printed of an address, which can have a password in it, into a notebook that is handed in.
+fn host(address: &str) -> String {
+    let uri = address.parse::<Uri>().ok();
+    uri.and_then(|uri| Some(uri.host()?.to_owned())).unwrap_or("FEEDBACK_ADDRESS".to_owned())
+}
+
+/// What is printed of a line.
+fn beginning(line: &str) -> String {
+    match line.trim_end().char_indices().nth(200) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line.trim_end().to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -216,11 +246,35 @@ mod tests {
     }
 
     #[test]
-    fn only_the_saved_line_is_sent() {
+    fn formulas_are_saved_as_text() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("feedback.csv");
+        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1"] {
+            let _ = std::fs::remove_file(&path);
+            feedback_to(&path, None, text, 5, text).unwrap();
+            let saved = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(saved, format!("\"'{text}\",5,\"'{text}\"\n"));
+        }
+    }
+
+    #[test]
+    fn neither_passwords_nor_long_comments_are_printed() {
+        for (address, expected) in [
+            ("https://me:secret@example.org:8443/feedback?key=secret", "example.org"),
+            ("me:secret@example.org", "example.org"),
+            ("me:secret@example.org/feedback", "FEEDBACK_ADDRESS"),
+            ("https://me:sec ret@example.org/", "FEEDBACK_ADDRESS"),
+        ] {
+            assert_eq!(host(address), expected, "{address}");
+        }
+        assert_eq!(beginning("short\n"), "short");
+        assert_eq!(beginning(&"é".repeat(100_000)), "é".repeat(200) + "...");
+    }
+
+    /// Answers one request on a port of this machine. Returns its address and what it will receive.
+    fn server(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}/", server.local_addr().unwrap());
+        let address = format!("http://me:secret@{}/", server.local_addr().unwrap());
         let received = std::thread::spawn(move || {
             let (mut stream, _) = server.accept().unwrap();
             let mut request = String::new();
@@ -229,20 +283,44 @@ mod tests {
                 let n = stream.read(&mut buffer).unwrap();
                 request += std::str::from_utf8(&buffer[..n]).unwrap();
             }
-            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
             request
         });
+        (address, received)
+    }
+
+    #[test]
+    fn only_the_saved_line_is_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("feedback.csv");
+        let (address, received) = server("HTTP/1.1 204 No Content\r\n\r\n");
         feedback_to(&path, Some(&address), "Video_1", 5, "clear").unwrap();
         let request = received.join().unwrap();
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
         assert_eq!(body, std::fs::read_to_string(&path).unwrap());
         assert!(head.contains("POST / HTTP/1.1"), "{head}");
         assert!(head.to_lowercase().contains("content-type: text/csv"), "{head}");
+    }
 
-        // Without the server, the line is saved and an error says what failed.
-        let error = feedback_to(&path, Some(&address), "Video_2", 4, "").unwrap_err().to_string();
-        assert!(error.contains("saved, but cannot be sent"), "{error}");
-        assert!(std::fs::read_to_string(&path).unwrap().contains("Video_2"));
+    #[test]
+    fn line_that_is_not_sent_is_saved_and_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("feedback.csv");
+        let moved = server("HTTP/1.1 301 Moved Permanently\r\nLocation: http://b.org/\r\n\r\n");
+        let (found, _) = server("HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n");
+        for (address, expected) in [
+            (moved.0.as_str(), "it answers 301"),
+            (&found, "it answers 302"),
+            (&found, "refused"), // the server answers once
+            ("me:secret@example.org", "it is not of the form https://host/path"),
+            ("https://", "cannot be sent to FEEDBACK_ADDRESS"),
+        ] {
+            let error = feedback_to(&path, Some(address), "Video_2", 4, "clear").unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("saved, but cannot be sent"), "{error}");
+            assert!(error.contains(expected) && !error.contains("secret"), "{error}");
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "\"Video_2\",4,\"clear\"\n".repeat(5));
     }
 
     #[test]

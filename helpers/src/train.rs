@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use candle_core::{Result, Tensor};
+use candle_core::{Error, Result, Tensor};
 use candle_nn::Optimizer;
 
 use crate::kernel;
@@ -47,7 +47,8 @@ pub fn train(
 
     for i in 1..=n_epochs {
         let out = net.forward(train_data)?; // (n_stimuli, 1)
-        let loss = loss_fn(&out, train_labels)?; // a scalar
+        let loss = loss_fn(&out, train_labels) // a scalar
+            .map_err(|err| loss_error("train", err, &out, train_labels))?;
         let gradients = loss.backward()?;
         optimizer.step(&gradients)?;
 
@@ -76,13 +77,33 @@ pub fn train_and_test(
 
     for i in 1..=n_epochs {
         let out = net.forward(test_data)?.detach(); // needs no gradients
-        test_loss.push(loss_fn(&out, test_labels)?.to_scalar()?);
-        let loss = loss_fn(&net.forward(train_data)?, train_labels)?;
+        let loss = loss_fn(&out, test_labels)
+            .map_err(|err| loss_error("train_and_test", err, &out, test_labels))?;
+        test_loss.push(loss.to_scalar()?);
+        let out = net.forward(train_data)?;
+        let loss = loss_fn(&out, train_labels)
+            .map_err(|err| loss_error("train_and_test", err, &out, train_labels))?;
         train_loss.push(loss.to_scalar()?);
         optimizer.step(&loss.backward()?)?;
         report(i, n_epochs, train_loss[i - 1], Some(test_loss[i - 1]));
     }
     Ok((train_loss, test_loss))
+}
+
+/// Explains an error of a loss function by shapes or types that differ, if they do.
+fn loss_error(caller: &str, err: Error, out: &Tensor, labels: &Tensor) -> Error {
+    let kind = |tensor: &Tensor| format!("{:?} of type {:?}", tensor.dims(), tensor.dtype());
+    if kind(out) == kind(labels) {
+        return err;
+    }
+    let message = err.to_string();
+    Error::Msg(format!(
+        "{caller}: loss_fn cannot compare the output {} with labels {} ({}): call unsqueeze(1)? of \
+         labels (n_stimuli,), and to_dtype(DType::F32)? of labels of another type",
+        kind(out),
+        kind(labels),
+        message.lines().next().unwrap_or_default()
+    ))
 }
 
 /// Prints the loss of about five of `n_epochs`, and whenever nothing was printed for three seconds.

@@ -111,3 +111,49 @@ fn layers_are_rectified_except_the_last() {
     let error = Layers::new(&mut rng(), &[4]).unwrap_err().to_string();
     assert!(error.contains("expected the sizes of input and output at least"), "{error}");
 }
+
+fn bits(net: &dyn Network) -> Vec<u32> {
+    let values = |var: &Var| var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    net.vars().iter().flat_map(values).map(f32::to_bits).collect()
+}
+
+#[test]
+fn weights_are_loaded_as_they_were_saved() {
+    let layers = |seed, n| Layers::new(&mut TorchRng::manual_seed(seed), &[7, n, 1]).unwrap();
+    let other_net = DeepNetReLU::new(&mut TorchRng::manual_seed(2), 7, 3).unwrap();
+    let odd = Tensor::new(&[f32::NAN, -0.0, 1e-45], &Device::Cpu).unwrap();
+    let (net, path) = (small_net(), tempfile::NamedTempFile::new().unwrap());
+    net.in_layer.bias().set(&odd).unwrap();
+    for (saved, other) in
+        [(&net as &dyn Network, &other_net as &dyn Network), (&layers(1, 4), &layers(2, 4))]
+    {
+        save_weights(saved, &path).unwrap();
+        load_weights(other, &path).unwrap();
+        assert_eq!(bits(other), bits(saved));
+    }
+    let error = load_weights(&net, &path).unwrap_err().to_string();
+    assert!(error.contains(r#"expected the parameters {"in_layer.bias": ([3], F32), "#), "{error}");
+    let error = load_weights(&layers(1, 5), &path).unwrap_err().to_string();
+    assert!(error.contains(r#"got {"0.bias": ([4], F32), "#), "{error}");
+    std::fs::write(&path, [255; 99]).unwrap();
+    for path in [path.path(), std::path::Path::new("/dev/zero"), std::path::Path::new("no\nfile")] {
+        let error = load_weights(&net, path).unwrap_err().to_string();
+        let message = error.lines().next().unwrap();
+        assert!(message.starts_with("load_weights: cannot read"), "{message}");
+        assert!(message.ends_with("give the path of a file of save_weights"), "{message}");
+    }
+    let error = save_weights(&net, "no/such/folder/net.safetensors").unwrap_err().to_string();
+    assert!(error.starts_with("save_weights: cannot write"), "{error}");
+}
+
+#[test]
+fn clone_of_weights_changes_in_training_and_a_copy_does_not() {
+    let (resp, stimuli) = data();
+    let net = small_net();
+    let weights = net.in_layer.weight().as_tensor();
+    let (clone, copy, before) =
+        (weights.clone(), weights.copy().unwrap(), weights.to_vec2::<f32>());
+    train(&net, loss::mse, &resp, &stimuli, 1, 1e-4).unwrap();
+    assert_ne!(clone.to_vec2::<f32>().unwrap(), before.as_ref().unwrap()[..]);
+    assert_eq!(copy.to_vec2::<f32>().unwrap(), before.unwrap());
+}

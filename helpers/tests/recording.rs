@@ -64,6 +64,13 @@ fn resp() -> Member {
     array("resp", &[1f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[3, 2])
 }
 
+/// An array with this header, which announces `size` bytes of it.
+fn headed(version: u8, size: u32, header: &str) -> Member {
+    let n_size_bytes = if version == 1 { 2 } else { 4 };
+    let size = &size.to_le_bytes()[..n_size_bytes];
+    ("resp", [b"\x93NUMPY", &[version, 0][..], size, header.as_bytes(), &[0; 24]].concat())
+}
+
 /// The same matrix as [`resp`].
 fn resp_in_fortran_order() -> Member {
     ordered("resp", &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0], &[3, 2], Order::Fortran)
@@ -75,6 +82,16 @@ fn both_orders_give_the_same_matrix() {
         let (resp, stimuli) = load_data(npz(&[resp, stimuli()]), 1).unwrap();
         assert_eq!(resp.to_vec2::<f32>().unwrap(), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
         assert_eq!(stimuli.to_vec2::<f32>().unwrap(), [[0.0], [10.0], [20.0]]);
+    }
+}
+
+#[test]
+fn numbers_in_the_order_of_the_computer_are_read() {
+    for descr in ["f4", "=f4"] {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (3, 2)}}");
+        let resp = headed(1, header.len() as u32, &header);
+        let (resp, _) = load_data(npz(&[resp, stimuli()]), 1).unwrap();
+        assert_eq!(resp.to_vec2::<f32>().unwrap(), [[0.0; 2]; 3]);
     }
 }
 
@@ -105,16 +122,27 @@ fn invalid_files_are_errors_of_one_line() {
     let last = 6f32.to_le_bytes(); // the last response
     let i = whole.windows(4).position(|bytes| bytes == last).unwrap();
     damaged[i] ^= 0xff;
+    // The zip's directory has a member's size 24 bytes after the signature of its entry.
+    let with_size = |members: &[Member], size: u32| {
+        let mut bytes = std::fs::read(npz(members)).unwrap();
+        let i = bytes.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+        bytes[i + 24..i + 28].copy_from_slice(&size.to_le_bytes());
+        file(&bytes)
+    };
+    let wide = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 100), }";
     let cases = [
         (file(b"not a zip"), "as a .npz file (invalid Zip archive"),
         (file(&whole[..whole.len() / 2]), "as a .npz file (invalid Zip archive"),
         (file(&damaged), "got Invalid checksum"),
+        (with_size(&[resp(), stimuli()], u32::MAX - 1), "got a size above what the file can hold"),
+        (with_size(&[resp(), stimuli()], 200), "got 18 values of type '<f4' for shape [3, 2]"),
+        (with_size(&[headed(1, 61, wide), stimuli()], 71 + 1200), "for shape [3, 100]"),
     ];
     for (path, expected) in cases {
         let error = load_error(&path, 1.0);
         assert!(error.contains(expected), "expected {expected:?} in {error}");
     }
-    for path in [Path::new("no/such.npz"), &std::env::temp_dir()] {
+    for path in ["no/such.npz", "/", "/dev/null", "/dev/zero", "line\nand\x1b[31mred"] {
         let error = load_error(path, 1.0);
         assert!(error.contains("cannot open"), "{error}");
     }
@@ -125,12 +153,28 @@ fn invalid_arrays_are_errors_of_one_line() {
     let nan = || array("resp", &[1f32, 2.0, f32::NAN], &[3, 1]);
     let mut cut = resp();
     cut.1.truncate(cut.1.len() - 4);
-    let mut huge = resp();
-    let shape = huge.1.windows(6).position(|text| text == b"(3, 2,").unwrap();
-    huge.1[shape + 4] = b'9';
-    // Brackets in brackets, which the parser of headers would take apart by recursion.
-    let mut nested = b"\x93NUMPY\x01\x00\x40\x9c".to_vec();
-    nested.resize(10 + 40_000, b'[');
+    let bomb = [resp().1, vec![0; 20_000_000]].concat();
+    let with_shape = |shape: &str| {
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+        vec![headed(1, header.len() as u32, &header), stimuli()]
+    };
+    let invalid_headers = [
+        (1, 20, "[".repeat(20)),
+        (1, 30, "{".repeat(30)),
+        (1, 40_000, "[".repeat(40_000)),
+        (1, 60_000, "9".repeat(60_000)),
+        (2, u32::MAX, "{'descr': '<f4', ".to_owned()),
+        (1, 10_001, " ".repeat(10_001)),
+        (1, 40, "{'descr': [('a\n\x1b[31m\u{9b}', '<f4')], }".to_owned()),
+    ];
+    for (version, size, header) in invalid_headers {
+        let error = load_error(npz(&[headed(version, size, &header), stimuli()]), 1.0);
+        assert!(
+            error.contains(if size > 10_000 { "got a header of" } else { "got the header" }),
+            "{error}"
+        );
+        assert!(error.len() < 1000 && !error.contains(char::is_control), "{error:?}");
+    }
     let cases = [
         (vec![stimuli()], "array 'resp'"),
         (vec![resp()], "array 'stimuli'"),
@@ -175,9 +219,14 @@ fn invalid_arrays_are_errors_of_one_line() {
         ),
         (vec![resp(), array("stimuli", &[0i8, -1, 0], &[3])], "got -1 at position 1"),
         (vec![cut, stimuli()], "got 5 values of type '<f4' for shape [3, 2]"),
-        (vec![huge, stimuli()], "got 6 values of type '<f4' for shape [3, 9]"),
-        (vec![("resp", nested), stimuli()], "a complete array of numbers"),
-        (vec![("resp", b"text".to_vec()), stimuli()], "got magic not found for NPY file"),
+        (with_shape("(3, 9)"), "got 6 values of type '<f4' for shape [3, 9]"),
+        (with_shape("(1099511627776, 16777216)"), "for shape [1099511627776, 16777216]"),
+        (with_shape("(4294967296, 4294967296)"), "for shape [4294967296, 4294967296]"),
+        (with_shape("(-3, -2)"), "'shape': (-3, -2)"),
+        (with_shape("(3.0, 2)"), "'shape': (3.0, 2)"),
+        (with_shape("(18446744073709551616,)"), "'shape': (18446744073709551616,)"),
+        (vec![("resp", bomb), stimuli()], "got 5000006 values of type '<f4' for shape [3, 2]"),
+        (vec![("resp", b"text".to_vec()), stimuli()], "got something else than NumPy writes"),
     ];
     for (members, expected) in cases {
         for bin_width in [1.0, 15.0] {
@@ -342,4 +391,105 @@ fn different_numbers_of_rows_are_an_error() {
     assert!(error.contains("got [4, 2] and [3, 1]"), "{error}");
     let error = get_data(&mut NumpyRng::seed(1), 1, &resp, &stimuli).unwrap_err().to_string();
     assert!(error.starts_with("get_data: expected"), "{error}");
+}
+
+/// Parts of a tensor and transposed ones are not contiguous in memory.
+#[test]
+fn parts_of_the_neurons_give_what_copies_give() {
+    let wide = Tensor::from_vec(TorchRng::manual_seed(1).randn(24 * 9), (24, 9), &Device::Cpu);
+    let wide = wide.unwrap();
+    let shuffled: Vec<f32> = (0..24).map(|i| (i * 7 % 24) as f32 * 15.0).collect();
+    let stimuli = Tensor::from_vec(shuffled, (24, 1), &Device::Cpu).unwrap();
+    let turned = |matrix: &Tensor| matrix.t().unwrap().contiguous().unwrap().t().unwrap();
+    let stimuli_of_two = Tensor::cat(&[&stimuli, &stimuli], 1).unwrap();
+    let parts = [
+        (wide.narrow(1, 2, 5).unwrap(), stimuli_of_two.narrow(1, 1, 1).unwrap()),
+        (wide.i((.., 2..)).unwrap(), stimuli_of_two.i((.., 1..)).unwrap()),
+        (turned(&wide), turned(&stimuli)),
+    ];
+    type Case = (&'static str, fn(&Tensor, &Tensor) -> Result<Tensor>);
+    fn net(resp: &Tensor) -> Layers {
+        Layers::new(&mut TorchRng::manual_seed(2), &[resp.dims()[1], 40, 1]).unwrap()
+    }
+    let cases: [Case; 12] = [
+        ("rows", |r, _| rows(r, &[3, 1])),
+        ("split", |r, ori| Ok(split(&mut TorchRng::manual_seed(4), r, ori)?.resp_test)),
+        ("get_data", |r, ori| Ok(get_data(&mut NumpyRng::seed(1), 3, r, ori)?.0)),
+        ("smooth", |r, _| smooth(r, 2.0)),
+        ("preferred_orientations", |r, ori| preferred_orientations(r, ori, 2.0)),
+        ("LinearRegression", |r, ori| LinearRegression::fit(r, ori, 1.0)?.decode(r)),
+        ("PopulationVector", |r, ori| PopulationVector::fit(r, ori)?.decode(r)),
+        ("MatchedFilter", |r, ori| MatchedFilter::fit(r, ori)?.decode(r)),
+        ("circular_error", |r, ori| {
+            Tensor::new(circular_error(&r.i((.., ..1))?, ori)?, r.device())
+        }),
+        ("stimulus_class", |r, ori| stimulus_class(&(ori * 0.9)?, r.dims()[1])),
+        ("train", |r, ori| {
+            let losses = train(&net(r), loss::mse, r, ori, 3, 1e-4)?;
+            Tensor::new(losses, r.device())
+        }),
+        ("plots", |r, ori| {
+            let out = net(r).forward(r)?;
+            let figures = [
+                plot_data_matrix(r)?,
+                plot_weights(r)?,
+                plot_recording(r, ori, &[1, 0])?,
+                plot_decoded(&out, ori)?,
+                plot_decoding_error(&out, ori)?,
+            ];
+            Tensor::new(format!("{figures:?}").into_bytes(), r.device())
+        }),
+    ];
+    for (resp, stimuli) in &parts {
+        assert!(!resp.is_contiguous());
+        let copies = (resp.force_contiguous().unwrap(), stimuli.force_contiguous().unwrap());
+        for (name, case) in &cases {
+            let got = case(resp, stimuli).unwrap_or_else(|err| panic!("{name}: {err}"));
+            let expected = case(&copies.0, &copies.1).unwrap();
+            let difference = got.values().unwrap().into_iter().zip(expected.values().unwrap());
+            assert!(difference.into_iter().all(|(a, b)| (a - b).abs() < 1e-3), "{name}");
+        }
+    }
+}
+
+#[test]
+fn argsort_puts_nan_last() {
+    let nan = f32::NAN;
+    let sorted = argsort(&Tensor::new(&[nan, 2.0, -1.0, -nan, 0.5], &Device::Cpu).unwrap());
+    assert_eq!(sorted.unwrap(), [2, 4, 1, 0, 3]);
+}
+
+#[test]
+fn other_types_and_shapes_are_errors_that_say_what_to_do() {
+    let resp = Tensor::from_vec(TorchRng::manual_seed(1).rand(24), (8, 3), &Device::Cpu).unwrap();
+    let stimuli = (resp.narrow(1, 0, 1).unwrap() * 360.0).unwrap();
+    let f64 = |tensor: &Tensor| tensor.to_dtype(DType::F64).unwrap();
+    let flat = stimuli.flatten_all().unwrap();
+    let one = resp.i(0).unwrap();
+    let net = || Layers::new(&mut TorchRng::manual_seed(2), &[3, 1]).unwrap();
+    let train = |ori: &Tensor| train(&net(), loss::mse, &resp, ori, 1, 0.1);
+    let test =
+        |ori: &Tensor| train_and_test(&net(), loss::mse, (&resp, &stimuli), (&resp, ori), 1, 0.1);
+    let regression = LinearRegression::fit(&resp, &stimuli, 1.0).unwrap();
+    let filter = MatchedFilter::fit(&resp, &stimuli).unwrap();
+    for (function, advice, error) in [
+        ("split", "unsqueeze(1)", split(&mut TorchRng::manual_seed(4), &resp, &flat).err()),
+        ("get_data", "F32", get_data(&mut NumpyRng::seed(1), 1, &f64(&resp), &stimuli).err()),
+        ("preferred_orientations", "F32", preferred_orientations(&resp, &f64(&stimuli), 1.0).err()),
+        ("LinearRegression::fit", "unsqueeze(1)", LinearRegression::fit(&resp, &flat, 1.0).err()),
+        ("LinearRegression::decode", "unsqueeze(0)", regression.decode(&one).err()),
+        ("MatchedFilter::decode", "F32", filter.decode(&f64(&resp)).err()),
+        ("compare_decoders", "F32", compare_decoders(&resp, &stimuli, &f64(&resp), &stimuli).err()),
+        ("smooth", "unsqueeze(1)", smooth(&one, 1.0).err()),
+        ("circular_error", "unsqueeze(1)", circular_error(&stimuli, &flat).err()),
+        ("Linear::forward", "F32", net().forward(&f64(&resp)).err()),
+        ("train", "unsqueeze(1)", train(&flat).err()),
+        ("train", "F32", train(&f64(&stimuli)).err()),
+        ("train_and_test", "unsqueeze(1)", test(&flat).err()),
+    ] {
+        let error = error.expect(function).to_string();
+        let message = error.lines().next().unwrap();
+        assert!(message.starts_with(&format!("{function}: ")), "{message}");
+        assert!(message.contains(advice), "{message}");
+    }
 }

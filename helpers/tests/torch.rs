@@ -51,6 +51,18 @@ fn rand_is_torchs() {
 }
 
 #[test]
+fn randn_is_torchs() {
+    for case in cases("randn") {
+        let mut rng = TorchRng::manual_seed(int(case, "seed") as u64);
+        let got: Vec<f32> = ints(case, "n").into_iter().flat_map(|n| rng.randn(n)).collect();
+        assert_eq!(got, floats(case, "values"));
+    }
+    // The sum of the bits of many numbers, each of which must be right.
+    let many = TorchRng::manual_seed(3).randn(1_000_000);
+    assert_eq!(many.iter().map(|x| u64::from(x.to_bits())).sum::<u64>(), 2_132_908_429_113_629);
+}
+
+#[test]
 fn randperm_is_torchs() {
     for case in cases("randperm") {
         let mut rng = TorchRng::manual_seed(int(case, "seed") as u64);

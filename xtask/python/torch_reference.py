@@ -294,6 +294,10 @@ def golden(path):
         torch.manual_seed(seed)
         return {"seed": seed, "n": n, "values": torch.rand(n).tolist()}
 
+    def randn(seed, n):
+        torch.manual_seed(seed)
+        return {"seed": seed, "n": n, "values": [x for k in n for x in torch.randn(k).tolist()]}
+
     def randperm(seed, n):
         torch.manual_seed(seed)
         return {"seed": seed, "n": n, "values": torch.randperm(n).tolist()}
@@ -341,6 +345,7 @@ def golden(path):
         "torch": torch.__version__,
         "numpy": np.__version__,
         "rand": [rand(1, 8), rand(1234, 20)],
+        "randn": [randn(1, [5, 16, 40, 2])],
         "randperm": [randperm(4, 360), randperm(0, 10)],
         "choice": [
             choice(1, 216, 1, True), choice(1, 216, 20, True), choice(4, 23589, 3, False),
