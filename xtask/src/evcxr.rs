@@ -64,7 +64,7 @@ pub fn install() -> Result<PathBuf> {
             let workspace = part.folder.join("source");
             patched_source(&workspace)?;
             let mut build = cargo();
-            toolchain::clear_build_variables(&mut build);
+            toolchain::clear_build_variables(&mut build, &toolchain::sysroot()?);
             build.args([
                 "build",
                 "--release",

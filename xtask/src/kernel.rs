@@ -35,7 +35,7 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
     let mut evcxr = Command::new(variable("EVCXR_PROGRAM")?);
     let sysroot = PathBuf::from(variable("RUST_SYSROOT")?);
     evcxr.arg("--control_file").arg(connection_file);
-    toolchain::clear_build_variables(&mut evcxr);
+    toolchain::clear_build_variables(&mut evcxr, &sysroot);
     toolchain::set_paths(&mut evcxr, &sysroot);
     evcxr
         .env("CARGO_HOME", folder.join("analyzer/cargo"))

@@ -88,8 +88,9 @@ pub fn add_std_source() -> Result<()> {
 }
 
 /// Removes the variables that change what cargo and rustc build, so that kernels find the crates
-/// up to date that were compiled for them, whatever the user's environment says.
-pub fn clear_build_variables(command: &mut Command) {
+/// up to date that were compiled for them, whatever the user's environment says. rustup's programs
+/// use the toolchain in `sysroot`.
+pub fn clear_build_variables(command: &mut Command, sysroot: &Path) {
     const C_COMPILERS: [&str; 7] = ["CC", "CXX", "AR", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS"];
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -99,7 +100,7 @@ pub fn clear_build_variables(command: &mut Command) {
             command.env_remove(&name);
         }
     }
-    command.env("RUSTUP_TOOLCHAIN", version());
+    command.env("RUSTUP_TOOLCHAIN", sysroot);
 }
 
 /// Lets a program use the toolchain in `sysroot`, also where the path does not lead to it, and its
