@@ -53,7 +53,7 @@ impl TorchRng {
         let mut values = self.rand(n);
         values.chunks_exact_mut(16).for_each(box_muller);
         if !n.is_multiple_of(16) {
-            let last = &mut values[n - 16..]; // drawn anew
+            let last = &mut values[n - 16..]; // new draws
             last.copy_from_slice(&self.rand(16));
             box_muller(last);
         }

@@ -137,7 +137,7 @@ const MISTAKES: [(Mistake, &str); 9] = [
     (Mistake::SwappedArguments, "the arguments of loss_fn are swapped: the outputs come first, then the labels"),
     (Mistake::OtherLoss, "loss_fn is ignored, another loss is used: call the argument loss_fn"),
     (Mistake::TwoSteps, "each epoch makes two steps: make one"),
-    (Mistake::OldGradients, "all epochs use the gradients of the first: compute them anew in each epoch"),
+    (Mistake::OldGradients, "all epochs use the gradients of the first: compute new ones in each epoch"),
     (Mistake::Momentum, "the steps have momentum: use SGD::new(net.vars(), learning_rate)"),
     (Mistake::Adam, "every parameter moves equally far, which is Adam: use SGD"),
     (Mistake::AdamW, "every parameter moves equally far, which is AdamW: use SGD"),
