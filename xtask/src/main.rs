@@ -134,9 +134,9 @@ fn bench(what: Bench) -> Result<()> {
             bench
         }
         Bench::Parity | Bench::Speed => {
-            let mut bench = script(&python, "bench_torch.py");
-            bench.arg(if matches!(what, Bench::Parity) { "parity" } else { "speed" });
             let _lock = store::lock()?;
+            let mut bench = script(&Environment::testing()?.install()?, "bench_torch.py");
+            bench.arg(if matches!(what, Bench::Parity) { "parity" } else { "speed" });
             bench.arg(Environment::torch()?.install()?);
             bench
         }
