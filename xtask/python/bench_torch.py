@@ -188,8 +188,10 @@ def tutorial_parity(python):
         """Whether the line was printed with this number."""
         line = f"{before} {value:.{digits}f}"
         got = next(p.removeprefix(before).split()[0] for p in printed if p.startswith(before))
-        same = f"{value:.{digits}f}" == got
-        return f"`{line}`" if same else f"DIFFERENT: `{line}`, here {got}"
+        if f"{value:.{digits}f}" == got:
+            return f"`{line}`"
+        is_rounding = abs(float(got) - value) <= min(10**-digits, 1e-6 * value)
+        return f"`{line}`, here {got}: " + ("rounded otherwise" if is_rounding else "DIFFERENT")
 
     losses = torch["losses"]
     relative = np.abs(ours("losses") / losses - 1)
