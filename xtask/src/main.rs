@@ -152,14 +152,14 @@ fn script(python: &Path, name: &str) -> Command {
 
 fn test() -> Result<()> {
     run_cargo(&["fmt", "--all", "--check"], &[])?;
-    run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
-    run_cargo(&["test", "--workspace"], &[])?;
-
+    // Before the next commands, which replace the file of this program.
     let Installation { python, prepared } = setup()?;
     let testing = {
         let _lock = store::lock()?;
         Environment::testing()?.install()?
     };
+    run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
+    run_cargo(&["test", "--workspace"], &[])?;
     let with_numpy = ["test", "--package", "helpers", "--test", "numpy", "--", "--ignored"];
     run_cargo(&with_numpy, &[("NUMPY_PYTHON", &testing)])?;
 

@@ -58,8 +58,7 @@ impl Prepared {
         let crates = crates()?;
         let rust = toolchain::identity()?;
         let crates_folder = crates.folder.display().to_string();
-        let launcher = store::hash(fs::read(std::env::current_exe()?)?);
-        let depends_on = [&crates_folder, &evcxr::name()?, &rust, PROFILE, &prelude(), &launcher];
+        let depends_on = [&crates_folder, &evcxr::name()?, &rust, PROFILE, &prelude(), &sources()?];
         Ok(Self { part: Part::new("kernel", &depends_on)?, crates })
     }
 
@@ -183,6 +182,15 @@ impl Prepared {
     pub fn for_jupyter<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         python::clean(command).env("JUPYTER_PATH", self.jupyter_path())
     }
+}
+
+/// A hash of this program's sources: each kernel starts with a copy of the program.
+fn sources() -> Result<String> {
+    let files = fs::read_dir(root().join("xtask/src"))?.map(|file| Ok(file?.path()));
+    let mut files = files.collect::<Result<Vec<_>>>()?;
+    files.sort();
+    let texts: std::io::Result<Vec<_>> = files.iter().map(fs::read).collect();
+    Ok(store::hash(texts?))
 }
 
 /// What evcxr does before it answers, so that it is done while the learner reads: it loads
