@@ -220,7 +220,8 @@ pub fn n_parameters(net: &dyn Network) -> usize {
 /// ```
 /// use helpers::*;
 /// # fn main() -> Result<()> {
-/// # let path = std::env::temp_dir().join("net.safetensors");
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("net.safetensors");
 /// let net = Layers::new(&mut TorchRng::manual_seed(1), &[7, 4, 1])?;
 /// save_weights(&net, &path)?;
 /// let other = Layers::new(&mut TorchRng::manual_seed(2), &[7, 4, 1])?;

@@ -57,7 +57,7 @@ def test_the_tutorial_runs_and_prints_what_its_text_says(folder):
     cells = read()
     printed = run_all(cells, folder)
     assert_prints_what_its_text_says(cells, printed, 2)
-    assert figures(cells) == 4
+    assert figures(cells) >= 5  # a slow training shows one more, which grows
 
 
 def with_suggestions(cells):
