@@ -83,7 +83,7 @@ impl Prepared {
     pub fn make(&self, python: &Path, evcxr: &Path) -> Result<()> {
         if !self.is_complete() {
             let what =
-                "step 3 of 3: compiling what the first cell needs (about 3 minutes on two cores)";
+                "step 3 of 3: compiling what the first cell needs (about 4 minutes on two cores)";
             step(what, || {
                 if !self.crates.is_complete() {
                     self.crates.start()?;
