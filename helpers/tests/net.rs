@@ -121,9 +121,9 @@ fn bits(net: &dyn Network) -> Vec<u32> {
 fn weights_are_loaded_as_they_were_saved() {
     let layers = |seed, n| Layers::new(&mut TorchRng::manual_seed(seed), &[7, n, 1]).unwrap();
     let other_net = DeepNetReLU::new(&mut TorchRng::manual_seed(2), 7, 3).unwrap();
-    let odd = Tensor::new(&[f32::NAN, -0.0, 1e-45], &Device::Cpu).unwrap();
+    let unusual = Tensor::new(&[f32::NAN, -0.0, 1e-45], &Device::Cpu).unwrap();
     let (net, path) = (small_net(), tempfile::NamedTempFile::new().unwrap());
-    net.in_layer.bias().set(&odd).unwrap();
+    net.in_layer.bias().set(&unusual).unwrap();
     for (saved, other) in
         [(&net as &dyn Network, &other_net as &dyn Network), (&layers(1, 4), &layers(2, 4))]
     {

@@ -15,7 +15,7 @@ const FILE_NAME: &str = "W3D4_stringer_oribinned1.npz";
 const URL: &str = "https://osf.io/683xc/download";
 const MD5: &str = "436599dfd8ebe6019f066c38aed20580";
 
-/// How long a download may stand still, and how large it may become: the recording is smaller.
+/// How long a download may bring nothing, and how large it may become: the recording is smaller.
 struct Limits {
     silence: Duration,
     n_bytes: u64,
@@ -144,8 +144,8 @@ fn receive(url: &str, mut file: &File, limits: &Limits) -> io::Result<()> {
     }
 }
 
-/// Trusts the system's certificates, and with them those of a network that reads along, or
-/// Mozilla's if the system has no file of them.
+/// Trusts the certificates of the system, or Mozilla's if the system has no file of them. A
+/// network that decrypts what comes through has its own certificate among the system's.
 pub fn tls_config() -> TlsConfig {
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let usual = ["ssl/certs/ca-certificates.crt", "pki/tls/certs/ca-bundle.crt", "ssl/cert.pem"];
