@@ -12,7 +12,7 @@ mod bonus;
 mod training;
 pub mod unanswered;
 
-use std::fmt;
+use std::{env, fmt};
 
 use candle_core::{DType, Device, Error, Result, Tensor, Var, bail};
 use candle_nn::ops;
@@ -21,6 +21,7 @@ use crate::kernel::{Formats, show};
 use crate::net::Network;
 use crate::rng::TorchRng;
 use crate::session::{catch_panic, panic_message};
+use crate::unsolved;
 
 pub use bonus::{
     check_exercise_gradient, check_exercise_nll, check_exercise_penalty, check_exercise_sin_cos,
@@ -32,10 +33,15 @@ pub use training::{Answer, Check, LossFn, check_exercise_3_2};
 pub struct Verdict(std::result::Result<String, String>);
 
 impl Verdict {
-    fn new(checked: Result<String>) -> Self {
+    /// While nbgrader grades, "not yet" is an error: it gives 0 points.
+    fn new(checked: Result<String>) -> Result<Self> {
         // Of an error with a backtrace, the first line is the message.
         let hint = |err: Error| err.to_string().lines().next().unwrap_or_default().to_owned();
-        Self(checked.map_err(hint))
+        let verdict = Self(checked.map_err(hint));
+        if !verdict.is_ok() && env::var_os("NBGRADER_EXECUTION").is_some() {
+            bail!("{verdict}")
+        }
+        Ok(verdict)
     }
 
     /// Whether the answer is right.
@@ -81,10 +87,12 @@ impl fmt::Debug for Verdict {
 /// Checks exercise 2.2: whether `net` computes `h = relu(W_in r + b_in)`, `y = W_out h + b_out`,
 /// with these four parameters as `net.vars()`. The check runs the net and does not change it.
 ///
-/// Never fails: whatever is wrong with the answer, even a panic, is in the verdict. All checks
-/// return a `Result` so that `?` follows them as it follows any other call.
+/// Whatever is wrong with the answer, even a panic, is in the verdict.
+///
+/// # Errors
+/// Only while nbgrader grades: a wrong answer.
 pub fn check_exercise_2_2(net: &impl Network) -> Result<Verdict> {
-    Ok(Verdict::new(exercise_2_2(net)))
+    Verdict::new(exercise_2_2(net))
 }
 
 /// Results of common mistakes, each with its hint.
@@ -94,15 +102,17 @@ const KEEP_GRADIENTS: &str = "compute with tensors all the way, without detach()
 
 /// Runs the learner's code; an error or a panic in it becomes the hint.
 fn run<T>(answer: impl FnOnce() -> Result<T>) -> Result<T> {
-    let (what, message) = match catch_panic(answer) {
+    let (result, unsolved) = unsolved::watch(|| catch_panic(answer));
+    if let Some(name) = unsolved {
+        bail!(
+            "write your own code in place of unsolved::{name}(..), run the cell, check again:\tuntil \
+             then the solution's numbers take its place"
+        )
+    }
+    let (what, message) = match result {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(err)) => ("your code returned an error:\t", err.to_string()),
-        Err(payload) => match panic_message(&*payload) {
-            (task, true) => {
-                ("", format!("{task}:\twrite it in place of the todo!, run the cell, check again"))
-            }
-            (message, false) => ("your code panicked:\t", message.to_owned()),
-        },
+        Err(payload) => ("your code panicked:\t", panic_message(&*payload).to_owned()),
     };
     let what = if message.starts_with(unanswered::HINT) { "" } else { what };
     Err(Error::Msg(format!("{what}{}", message.lines().next().unwrap_or_default())))

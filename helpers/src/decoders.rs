@@ -237,7 +237,7 @@ impl PopulationVector {
 
     /// Decodes orientations.
     pub fn decode(&self, resp: &Tensor) -> Result<Tensor> {
-        angle(&project("PopulationVector::decode", resp, &self.directions)?)
+        angles(&project("PopulationVector::decode", resp, &self.directions)?)
     }
 }
 
@@ -293,14 +293,16 @@ pub(crate) fn sin_cos(degrees: &Tensor) -> Result<Tensor> {
     Tensor::cat(&[radians.sin()?, radians.cos()?], 1)
 }
 
-/// Angles in degrees, 0 to below 360, `(n, 1)`, from multiples of their sine and cosine, `(n, 2)`.
-pub(crate) fn angle(sin_cos: &Tensor) -> Result<Tensor> {
+/// The angle in degrees, 0 to below 360, that has multiples of this sine and cosine.
+pub(crate) fn angle(sin: f32, cos: f32) -> f32 {
+    let degrees = sin.atan2(cos).to_degrees().rem_euclid(360.0);
+    if degrees < 360.0 { degrees } else { 0.0 } // an angle just below 0 is rounded to 360
+}
+
+/// Angles in degrees, `(n, 1)`, from multiples of their sine and cosine, `(n, 2)`.
+pub(crate) fn angles(sin_cos: &Tensor) -> Result<Tensor> {
     let pairs = sin_cos.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-    let degrees = |pair: &Vec<f32>| {
-        let angle = pair[0].atan2(pair[1]).to_degrees().rem_euclid(360.0);
-        if angle < 360.0 { angle } else { 0.0 } // rounding of a little below 0 gives 360
-    };
-    let degrees: Vec<f32> = pairs.iter().map(degrees).collect();
+    let degrees: Vec<f32> = pairs.iter().map(|pair| angle(pair[0], pair[1])).collect();
     let n = degrees.len();
     Tensor::from_vec(degrees, (n, 1), &Device::Cpu)
 }
@@ -370,7 +372,7 @@ pub fn compare_decoders(
     measure("network, M = 10, sine and cosine", &|| {
         let net = Layers::new(&mut seed(), &[n_neurons, 10, 2])?;
         train(&net, loss::mse, resp_train, &sin_cos(stimuli_train)?, 100, 0.05)?;
-        Ok((angle(&net.forward(resp_test)?)?, n_parameters(&net)))
+        Ok((angles(&net.forward(resp_test)?)?, n_parameters(&net)))
     })?;
     for (name, l2, l1) in [
         ("network, M = 20, 20 classes", 0.0, 0.0),
@@ -446,7 +448,7 @@ mod tests {
     #[test]
     fn angles_are_below_360() -> Result<()> {
         let pairs = Tensor::new(&[[-1e-7f32, 1.0], [0.0, 1.0], [1.0, 0.0]], &Device::Cpu)?;
-        assert_eq!(angle(&pairs)?.values()?, [0.0, 0.0, 90.0]);
+        assert_eq!(angles(&pairs)?.values()?, [0.0, 0.0, 90.0]);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@
 //! | [`mod@net`] | networks: [`Linear`], [`Layers`], [`net::DeepNetReLU`] |
 //! | [`mod@train`], [`SGD`] | training: full-batch gradient descent |
 //! | [`decoders`] | decoders that are not networks, and the comparison of all decoders |
-//! | [`checks`] | checks of the exercises |
+//! | [`checks`], [`unsolved`] | checks of the exercises, and what stands in them until they are answered |
 //! | [`plots`] | the figures |
 //! | [`session`] | errors of one line, catching up, feedback |
 //!
@@ -31,6 +31,7 @@ pub mod rng;
 pub mod session;
 mod sgd;
 pub mod train;
+pub mod unsolved;
 
 pub use candle_core::{self, D, DType, Device, Error, IndexOp, Module, Result, Tensor, Var};
 pub use candle_nn::{self, Optimizer, loss};
@@ -50,7 +51,7 @@ pub use plots::{
     plot_train_and_test_loss, plot_train_loss, plot_tuning_curves, plot_weights,
 };
 pub use recording::{
-    Source, Split, fetch_or_simulate_recording, fetch_recording, get_data, load_data, rows,
+    Source, Split, fetch_or_simulate_recording, fetch_recording, get_data, item, load_data, rows,
     simulate_recording, source, split,
 };
 pub use rng::{NumpyRng, TorchRng};

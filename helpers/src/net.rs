@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::Path;
 
-use candle_core::{Device, Module, Result, Tensor, Var, bail, safetensors};
+use candle_core::{Device, Error, Module, Result, Tensor, Var, bail, safetensors};
 
 use crate::affine::affine;
 use crate::recording::open_file;
@@ -127,6 +127,15 @@ impl DeepNetReLU {
             in_layer: Linear::new(rng, n_inputs, n_hidden)?,
             out_layer: Linear::new(rng, n_hidden, 1)?,
         })
+    }
+
+    /// A network of these parameters: weight and bias of the input layer, then of the output layer.
+    pub(crate) fn from_vars(vars: Vec<Var>) -> Result<Self> {
+        let [w_in, b_in, w_out, b_out] = vars.try_into().map_err(|vars: Vec<Var>| {
+            Error::Msg(format!("expected vars() of two layers, 4 in all, got {}", vars.len()))
+        })?;
+        let in_layer = Linear { weight: w_in, bias: b_in };
+        Ok(Self { in_layer, out_layer: Linear { weight: w_out, bias: b_out } })
     }
 }
 
@@ -260,7 +269,7 @@ pub fn load_weights(net: &dyn Network, path: impl AsRef<Path>) -> Result<()> {
 fn load(net: &dyn Network, path: &Path) -> Result<()> {
     let mut bytes = Vec::new();
     let read = open_file(path).and_then(|mut file| file.read_to_end(&mut bytes));
-    let tensors = match read.map_err(candle_core::Error::from) {
+    let tensors = match read.map_err(Error::from) {
         Ok(_) => safetensors::load_buffer(&bytes, &Device::Cpu),
         Err(err) => Err(err),
     };

@@ -253,6 +253,20 @@ pub fn rows(matrix: &Tensor, which: &[usize]) -> Result<Tensor> {
     matrix.contiguous()?.index_select(&Tensor::from_vec(which, n, &Device::Cpu)?, 0)
 }
 
+/// The number in a tensor of one element, whatever its shape, as PyTorch's `item()`.
+///
+/// # Errors
+/// If the tensor has more elements, or none.
+pub fn item(tensor: &Tensor) -> Result<f32> {
+    match tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?[..] {
+        [number] => Ok(number),
+        _ => bail!(
+            "item: expected a tensor of one element, got {:?}: pick one with i(..)? first",
+            tensor.dims()
+        ),
+    }
+}
+
 /// The absolute path, so that people find the file from any folder.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())

@@ -107,7 +107,7 @@ fn correct_gradients_in_many_styles() {
 #[rustfmt::skip] // one line each answer
 fn wrong_gradients_get_their_hint() {
     let cases: [(&str, Gradient); 32] = [
-        ("write it in place of the todo!", |g| todo!("Exercise 2.1: {:?}", g.r.dims())),
+        ("in place of unsolved::gradient(..)", |g| unsolved::gradient(g.net, g.r, g.ori)),
         ("run the cell of the exercise first", |g| unanswered::gradient_of_w_in(g.net, g.r, g.ori)),
         ("your code panicked: no idea", |_| panic!("no idea")),
         ("your code returned an error: shape mismatch in matmul", |g| g.dl_dh()?.matmul(g.r)),
@@ -232,7 +232,7 @@ fn correct_sines_and_cosines_in_many_styles() {
 #[rustfmt::skip] // one line each answer
 fn wrong_sines_and_cosines_get_their_hint() {
     let cases: [(&str, ToSinCos); 22] = [
-        ("write it in place of the todo!", |s| todo!("Exercise 4.1: {:?}", s.dims())),
+        ("in place of unsolved::sin_cos(..)", unsolved::sin_cos),
         ("run the cell of the exercise first", unanswered::to_sin_cos),
         ("your code panicked: no idea", |_| panic!("no idea")),
         ("want radians", |s| of_radians(Ok(s.clone()))),
@@ -257,7 +257,7 @@ fn wrong_sines_and_cosines_get_their_hint() {
     ];
     assert_all(cases.map(|(hint, to)| (hint, check_to(to))));
     let cases: [(&str, ToSinCos); 6] = [
-        ("write it in place of the todo!", |out| todo!("Exercise 4.1: {:?}", out.dims())),
+        ("in place of unsolved::angle(..)", |out| angles(out, unsolved::angle)),
         ("run the cell of the exercise first", unanswered::from_sin_cos),
         ("should have shape [9, 1], got [9]", |out| angles(out, right_angle)?.squeeze(1)),
         ("should have shape [9, 1], got [1, 9]", |out| angles(out, right_angle)?.t()),
@@ -346,7 +346,7 @@ fn correct_likelihoods_in_many_styles() {
 #[rustfmt::skip] // one line each answer
 fn wrong_likelihoods_get_their_hint() {
     let cases: [(&str, LossFn); 29] = [
-        ("write it in place of the todo!", |p, _| todo!("Exercise 4.2: {:?}", p.dims())),
+        ("in place of unsolved::nll(..)", unsolved::nll),
         ("run the cell of the exercise first", unanswered::nll),
         ("your code panicked: no idea", |_, _| panic!("no idea")),
         ("has no gradient, so training would learn nothing", |p, c| chosen(&p.detach(), c)?.mean_all()?.neg()),
@@ -423,7 +423,7 @@ fn correct_penalties_in_many_styles() {
 #[rustfmt::skip] // one line each answer
 fn wrong_penalties_get_their_hint() {
     let cases: [(&str, Penalty); 30] = [
-        ("write it in place of the todo!", |w, _, _| todo!("Exercise 6: {:?}", w.dims())),
+        ("in place of unsolved::penalty(..)", unsolved::penalty),
         ("run the cell of the exercise first", unanswered::regularizer),
         ("your code panicked: no idea", |_, _, _| panic!("no idea")),
         ("has no gradient, so training would learn nothing", |w, l2, l1| (squares(&w.detach())? * l2)? + (sizes(&w.detach())? * l1)?),

@@ -1,15 +1,8 @@
-//! The notebooks as files: exercises that are derived from their solutions, and variants for a class.
+//! The notebooks as files, and their variants for a class.
 //!
-//! A solution cell is the source of its exercise. In it,
-//!
-//! ```text
-//! // BEGIN SOLUTION: <stub line>
-//! ...
-//! // END SOLUTION
-//! ```
-//!
-//! stand around what learners have to find; the exercise has the stub line in its place. The names
-//! of cells tell which belong together: `27-exercise-2-2` and `29-solution-2-2`.
+//! In an exercise, lines that call a function of `helpers::unsolved` stand for the learner's answer.
+//! The folded text with the solution has one block of code for each of these lines. The names of
+//! cells tell which belong together: `27-exercise-2-2` and `28-solution-2-2`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,14 +14,6 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 use serde_json::{Value, json};
 
 use crate::root;
-
-const BEGIN: &str = "// BEGIN SOLUTION: ";
-const END: &str = "// END SOLUTION";
-
-/// Where there are solutions, nothing waits for the learners' answers.
-const UNTOUCHED: &str = "goes through to the end even with the exercises untouched";
-const UNSOLVED: &str =
-    "runs them all, but those that use the answer to an exercise stop until it is there";
 
 const NBGRADER_CONFIG: &str = include_str!("../python/nbgrader_config.py");
 
@@ -67,68 +52,104 @@ impl Notebook {
         self.0["cells"].as_array_mut().expect("a notebook has cells")
     }
 
-    /// The source of the solution, for the code cell of an exercise.
-    fn solution_of(&self, cell: &Value) -> Option<Result<String>> {
-        let name = code_after(cell, "-exercise-")?;
-        let mut cells = self.0["cells"].as_array()?.iter();
-        let solution = cells.find(|cell| code_after(cell, "-solution-") == Some(name));
-        Some(solution.map(source).with_context(|| format!("exercise {name} has no solution")))
-    }
-
-    /// Puts solutions in their exercises' places, opens teaching notes, and adds what nbgrader reads.
-    fn instructor(mut self) -> Result<Self> {
-        let solutions = self.clone();
-        self.cells().retain(|cell| !has_tag(cell, "solution"));
+    /// Puts the solutions into the exercises' cells and leaves out the folded texts.
+    ///
+    /// With `for_nbgrader`, marks stand around the solutions, and nbgrader finds what it reads in the
+    /// cells of exercises and checks.
+    fn solved(mut self, for_nbgrader: bool) -> Result<Self> {
+        let originals = self.clone();
         for cell in self.cells() {
-            if let Some(solution) = solutions.solution_of(cell) {
-                set_source(cell, &solution?);
+            if has_tag(cell, "exercise") {
+                let blocks = originals.solution_of(cell)?;
+                set_source(cell, &answered(&source(cell), &blocks, for_nbgrader)?);
+            }
+            if for_nbgrader && (has_tag(cell, "exercise") || has_tag(cell, "check")) {
+                let is_check = has_tag(cell, "check");
                 let id = cell["id"].as_str().unwrap_or_default();
                 let grade_id = id.trim_start_matches(|c: char| c.is_ascii_digit() || c == '-');
                 cell["metadata"]["nbgrader"] = json!({
-                    "cell_type": "code", "grade": false, "grade_id": grade_id, "locked": false,
-                    "schema_version": 3, "solution": true, "task": false,
+                    "cell_type": "code", "grade": is_check, "grade_id": grade_id, "locked": is_check,
+                    "schema_version": 3, "solution": !is_check, "task": false,
                 });
+                if is_check {
+                    cell["metadata"]["nbgrader"]["points"] = json!(1);
+                }
             }
-            let mut text = source(cell).replace(UNTOUCHED, UNSOLVED);
-            if has_tag(cell, "teaching-notes") {
-                text = text.replace("<details>", "<details open>");
-            }
-            set_source(cell, &text);
         }
+        self.cells().retain(|cell| !has_tag(cell, "solution"));
         Ok(self)
     }
 
-    /// The instructors' version with stubs for solutions and without teaching notes.
-    fn student(self) -> Result<Self> {
-        let mut notebook = self.instructor()?;
-        notebook.cells().retain(|cell| !has_tag(cell, "teaching-notes"));
+    /// The blocks of code in the solution of an exercise.
+    fn solution_of(&self, exercise: &Value) -> Result<Vec<String>> {
+        let id = exercise["id"].as_str().unwrap_or_default();
+        let name = id.split_once("-exercise-").context("an exercise is named -exercise-")?.1;
+        let mut cells = self.0["cells"].as_array().context("a notebook has cells")?.iter();
+        let solution = cells
+            .find(|cell| {
+                has_tag(cell, "solution")
+                    && cell["id"]
+                        .as_str()
+                        .is_some_and(|id| id.ends_with(&format!("-solution-{name}")))
+            })
+            .with_context(|| format!("exercise {name} has no solution"))?;
+        let text = source(solution);
+        let blocks = text.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
+        Ok(blocks.map(str::to_owned).collect())
+    }
+
+    /// With solutions in place and teaching notes open.
+    fn instructor(self) -> Result<Self> {
+        let mut notebook = self.solved(true)?;
         for cell in notebook.cells() {
-            let metadata = cell["metadata"].as_object_mut().context("a cell has metadata")?;
-            if metadata.shift_remove("nbgrader").is_some() {
-                let exercise = stubbed(&source(cell))?;
-                set_source(cell, &exercise);
+            if has_tag(cell, "teaching-notes") {
+                set_source(cell, &source(cell).replace("<details>", "<details open>"));
             }
         }
         Ok(notebook)
     }
 
+    /// Without solutions and teaching notes.
+    fn student(mut self) -> Self {
+        self.cells().retain(|cell| !has_tag(cell, "solution") && !has_tag(cell, "teaching-notes"));
+        self
+    }
+
     /// One file of Rust to read: the text as comments, the code as the solutions have it.
     fn script(self) -> Result<String> {
-        let mut notebook = self.instructor()?;
+        let mut notebook = self.solved(false)?;
         let parts: Vec<String> = notebook.cells().iter().map(as_rust).collect();
         Ok(parts.join("\n\n") + "\n")
     }
 }
 
-/// What stands after `mark` in the name of a code cell.
-fn code_after<'a>(cell: &'a Value, mark: &str) -> Option<&'a str> {
-    let (_, name) = cell["id"].as_str()?.split_once(mark)?;
-    (cell["cell_type"] == "code").then_some(name)
+/// An exercise's code with a block of the solution in place of each line that calls `unsolved`.
+fn answered(exercise: &str, blocks: &[String], with_marks: bool) -> Result<String> {
+    let mut blocks = blocks.iter();
+    let mut lines = Vec::new();
+    for line in exercise.lines() {
+        if !line.contains("unsolved::") {
+            lines.push(line.to_owned());
+            continue;
+        }
+        let block = blocks.next().with_context(|| format!("no solution for `{}`", line.trim()))?;
+        let indent = &line[..line.len() - line.trim_start().len()];
+        if with_marks {
+            lines.push(format!("{indent}// BEGIN SOLUTION: {}", line.trim_start()));
+        }
+        lines.extend(block.lines().map(|line| format!("{indent}{line}")));
+        if with_marks {
+            lines.push(format!("{indent}// END SOLUTION"));
+        }
+    }
+    if let Some(block) = blocks.next() {
+        bail!("no line calls unsolved for the solution `{}`", block.trim())
+    }
+    Ok(lines.join("\n"))
 }
 
 fn as_rust(cell: &Value) -> String {
     let is_code = cell["cell_type"] == "code";
-    let is_mark = |line: &&str| is_code && (line.contains(BEGIN) || line.contains(END));
     let rust = |line: &str| {
         if is_code && !line.starts_with(':') {
             line.to_owned()
@@ -136,34 +157,8 @@ fn as_rust(cell: &Value) -> String {
             format!("// {line}").trim_end().to_owned()
         }
     };
-    let text = source(cell);
-    let lines: Vec<String> = text.lines().filter(|line| !is_mark(line)).map(rust).collect();
+    let lines: Vec<String> = source(cell).lines().map(rust).collect();
     lines.join("\n")
-}
-
-/// The exercise that belongs to a solution.
-fn stubbed(solution: &str) -> Result<String> {
-    let (mut kept, mut inside) = (Vec::new(), false);
-    for line in solution.split('\n') {
-        if let Some((indent, stub)) = line.split_once(BEGIN) {
-            if inside {
-                bail!("BEGIN SOLUTION within BEGIN SOLUTION: end the first");
-            }
-            kept.push(format!("{indent}{stub}"));
-            inside = true;
-        } else if line.trim() == END {
-            if !inside {
-                bail!("END SOLUTION without BEGIN SOLUTION: begin it");
-            }
-            inside = false;
-        } else if !inside {
-            kept.push(line.to_owned());
-        }
-    }
-    if inside {
-        bail!("BEGIN SOLUTION without END SOLUTION: end it");
-    }
-    Ok(kept.join("\n"))
 }
 
 fn has_tag(cell: &Value, tag: &str) -> bool {
@@ -218,7 +213,7 @@ pub fn export(variant: Variant, folder: &Path) -> Result<()> {
             set_source(cell, &text);
         }
         write_new(&target, |path| match variant {
-            Variant::Student => notebook.student()?.write(path),
+            Variant::Student => notebook.student().write(path),
             Variant::Instructor => notebook.instructor()?.write(path),
             Variant::Script => Ok(fs::write(path, notebook.script()?)?),
         })?;
@@ -239,38 +234,6 @@ fn write_new(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()>
 mod tests {
     use super::*;
 
-    impl Notebook {
-        /// Rewrites exercises that are not what their solutions say. Returns the names of their cells.
-        fn derive_exercises(&mut self) -> Result<Vec<String>> {
-            let solutions = self.clone();
-            let mut rewritten = Vec::new();
-            for cell in self.cells() {
-                let Some(solution) = solutions.solution_of(cell) else {
-                    continue;
-                };
-                let exercise = stubbed(&solution?)?;
-                if source(cell) != exercise {
-                    set_source(cell, &exercise);
-                    rewritten.push(cell["id"].as_str().unwrap_or_default().to_owned());
-                }
-            }
-            Ok(rewritten)
-        }
-    }
-
-    /// Rewrites what is out of date and fails once.
-    #[test]
-    fn exercises_are_what_their_solutions_say() {
-        for path in notebooks().unwrap() {
-            let mut notebook = Notebook::read(&path).unwrap();
-            let rewritten = notebook.derive_exercises().unwrap();
-            if !rewritten.is_empty() {
-                notebook.write(&path).unwrap();
-                panic!("{}: rewrote {rewritten:?}: commit the file", path.display());
-            }
-        }
-    }
-
     #[test]
     fn a_notebook_is_written_as_it_was_read() {
         let dir = tempfile::tempdir().unwrap();
@@ -282,26 +245,22 @@ mod tests {
     }
 
     #[test]
-    fn an_exercise_has_the_stub_in_place_of_the_solution() {
-        let solution = "a\n  // BEGIN SOLUTION: todo!()\n  b\n  // END SOLUTION\nc";
+    fn solution_stands_in_place_of_the_lines_that_call_unsolved() {
         let cells = json!([
-            {"cell_type": "markdown", "id": "1-exercise-x", "source": "text"},
-            {"cell_type": "code", "id": "2-exercise-x", "source": "old"},
-            {"cell_type": "markdown", "id": "3-the-solution-x", "source": "text"},
-            {"cell_type": "code", "id": "4-solution-x", "source": solution},
+            {"id": "1-exercise-x", "metadata": {"tags": ["exercise"]},
+             "source": "a\n  let b = unsolved::b();\nc"},
+            {"id": "2-check-x", "metadata": {"tags": ["check"]}, "source": "check()"},
+            {"id": "3-solution-x", "metadata": {"tags": ["solution"]},
+             "source": "Why.\n```rust\nlet b = 1;\nb\n```\n"},
         ]);
-        let mut notebook = Notebook(json!({"cells": cells}));
-        assert_eq!(notebook.derive_exercises().unwrap(), ["2-exercise-x"]);
-        assert_eq!(source(&notebook.cells()[0]), "text");
-        assert_eq!(source(&notebook.cells()[1]), "a\n  todo!()\nc");
-        assert!(notebook.derive_exercises().unwrap().is_empty());
-        for unbalanced in [
-            "// BEGIN SOLUTION: x",
-            "// END SOLUTION",
-            "// BEGIN SOLUTION: x\n// BEGIN SOLUTION: y",
-        ] {
-            assert!(stubbed(unbalanced).is_err(), "{unbalanced}");
-        }
+        let notebook = Notebook(json!({"cells": cells}));
+        let mut solved = notebook.clone().solved(false).unwrap();
+        assert_eq!(solved.cells().len(), 2);
+        assert_eq!(source(&solved.cells()[0]), "a\n  let b = 1;\n  b\nc");
+        let marked = "a\n  // BEGIN SOLUTION: let b = unsolved::b();\n  let b = 1;\n  b\n  // END SOLUTION\nc";
+        assert_eq!(source(&notebook.solved(true).unwrap().cells()[0]), marked);
+        assert!(answered("unsolved::b()", &[], false).is_err());
+        assert!(answered("b", &["1".to_owned()], false).is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Checks of the bonus notebook's exercises. None of them fails: see [`super::check_exercise_2_2`].
+//! Checks of the bonus notebook's exercises. They fail as [`super::check_exercise_2_2`] does.
 
 use candle_core::{D, DType, Device, Error, Module, Result, Tensor, Var, bail};
 use candle_nn::loss;
@@ -8,7 +8,7 @@ use super::{
     KEEP_GRADIENTS, LossFn, Mistakes, ROUNDING, Verdict, compare, expect_shape, first_mismatch,
     run, to_vec, uniform,
 };
-use crate::decoders::{angle, penalty, sin_cos};
+use crate::decoders::{angles, penalty, sin_cos};
 use crate::net::DeepNetReLU;
 use crate::rng::TorchRng;
 
@@ -17,7 +17,7 @@ use crate::rng::TorchRng;
 pub fn check_exercise_gradient(
     gradient_of_w_in: impl Fn(&DeepNetReLU, &Tensor, &Tensor) -> Result<Tensor>,
 ) -> Result<Verdict> {
-    Ok(Verdict::new(gradient(&gradient_of_w_in)))
+    Verdict::new(gradient(&gradient_of_w_in))
 }
 
 /// Checks the way to sine and cosine and back: whether `to_sin_cos(&stimuli)` is `(n_stimuli, 2)`,
@@ -26,13 +26,13 @@ pub fn check_exercise_sin_cos(
     to_sin_cos: impl Fn(&Tensor) -> Result<Tensor>,
     from_sin_cos: impl Fn(&Tensor) -> Result<Tensor>,
 ) -> Result<Verdict> {
-    Ok(Verdict::new(round_trip(&to_sin_cos, &from_sin_cos)))
+    Verdict::new(round_trip(&to_sin_cos, &from_sin_cos))
 }
 
 /// Checks the loss of a classifier: whether `nll(&log_p, &classes)` is minus the mean of the log
 /// probabilities of the true classes.
 pub fn check_exercise_nll(nll: LossFn) -> Result<Verdict> {
-    Ok(Verdict::new(negative_log_likelihood(nll)))
+    Verdict::new(negative_log_likelihood(nll))
 }
 
 /// Checks the penalty: whether `regularizer(&w_in, l2, l1)` is `l2` times the sum of the squared
@@ -40,7 +40,7 @@ pub fn check_exercise_nll(nll: LossFn) -> Result<Verdict> {
 pub fn check_exercise_penalty(
     regularizer: impl Fn(&Tensor, f64, f64) -> Result<Tensor>,
 ) -> Result<Verdict> {
-    Ok(Verdict::new(regularization(&regularizer)))
+    Verdict::new(regularization(&regularizer))
 }
 
 type GradientOfWIn<'a> = dyn Fn(&DeepNetReLU, &Tensor, &Tensor) -> Result<Tensor> + 'a;
@@ -188,7 +188,7 @@ fn round_trip(
     };
     compare(
         &got,
-        &angle(&pairs)?,
+        &angles(&pairs)?,
         ROUNDING,
         mistakes,
         |i| format!("from_sin_cos, row {}: sine and cosine of {} degrees, times {}", i + 1, ORIENTATIONS[i].0, ORIENTATIONS[i].1),

@@ -22,7 +22,7 @@ pub fn check_exercise_3_2(
 ) -> Result<Verdict> {
     let net = DeepNetReLU::new(&mut TorchRng::manual_seed(32), 5, 4)?;
     let train: &Train = &|loss_fn, x, y, n, rate| train(&net, loss_fn, x, y, n, rate);
-    Ok(Verdict::new(exercise_3_2(&net, train)))
+    Verdict::new(exercise_3_2(&net, train))
 }
 
 /// Checks exercise 3.2 as the function of the same name does, whatever type `train` has for `net`.
@@ -69,9 +69,9 @@ where
 {
     fn check(&self, new: fn(&mut TorchRng, usize, usize) -> Result<N>) -> Result<Verdict> {
         let net = run(|| new(&mut TorchRng::manual_seed(32), 5, 4));
-        Ok(Verdict::new(net.and_then(|net| {
+        Verdict::new(net.and_then(|net| {
             exercise_3_2(&net, &|loss_fn, x, y, n, rate| (self.0)(&net, loss_fn, x, y, n, rate))
-        })))
+        }))
     }
 }
 

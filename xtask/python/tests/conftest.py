@@ -1,6 +1,7 @@
 """What the tests on a real kernel share. Run by `cargo xtask test`, which sets up first."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +21,22 @@ def session(tmp_path_factory):
     with Session(tmp_path_factory.mktemp("session")) as session:
         run(session, START)
         yield session
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A folder with all variants of the notebooks."""
+    folder = tmp_path_factory.mktemp("exported")
+    for variant in ["student", "instructor", "script"]:
+        export = ["cargo", "xtask", "export", variant, folder / variant]
+        subprocess.run(export, cwd=ROOT, check=True)
+    return folder
+
+
+def solved(exported, name="W1D5_Tutorial1"):
+    """The cells of a notebook with the solutions in the exercises."""
+    path = exported / f"instructor/source/{name}/{name}.ipynb"
+    return by_id(nbformat.read(path, as_version=4).cells)
 
 
 def run(session, cell):

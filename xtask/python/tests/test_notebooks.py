@@ -6,8 +6,9 @@ import subprocess
 
 import nbformat
 import pytest
-from conftest import NOTEBOOKS, ROOT, Session, by_id, read, run, run_all
+from conftest import NOTEBOOKS, ROOT, Session, by_id, read, run, run_all, solved
 from nbformat.v4 import new_code_cell
+from nbgrader.api import Gradebook
 from run_notebook import compare_with_published
 
 
@@ -92,16 +93,17 @@ ANSWERS = {  # a wrong answer to each exercise of the tutorial, and what its ver
 
 
 @pytest.mark.parametrize("name, first", [("W1D5_Tutorial1", "18-split"), ("W1D5_Tutorial1_Bonus", "03-imports")])
-def test_verdicts_in_the_kernel(folder, name, first):
+def test_verdicts_in_the_kernel(folder, exported, name, first):
     """Each exercise untouched, answered wrong where a wrong answer is known, and solved."""
     cells = by_id([cell for cell in read(name) if cell.cell_type == "code"])
+    solutions = solved(exported, name)
     with Session(folder) as session:
         for cell in cells.values():
             if cell.id <= first:
                 run(session, cell)
         for exercise in [cell for cell in cells.values() if "exercise" in cell.metadata.get("tags", [])]:
             task = exercise.id.split("-exercise-")[1]
-            (solution,) = [cell for id, cell in cells.items() if id.endswith(f"-solution-{task}")]
+            solution = solutions[exercise.id]
             (check,) = [cell for id, cell in cells.items() if id.endswith(f"-check-{task}")]
 
             def verdict(answer):
@@ -166,7 +168,7 @@ def test_a_notebook_is_committed_clean(path):
         assert ("teaching-notes" in tags) == (slide == "notes"), cell.id
         if cell.cell_type == "code":
             assert not cell.outputs and cell.execution_count is None, cell.id
-            assert ("exercise" in tags) <= ("todo!(" in cell.source), cell.id
+            assert ("exercise" in tags) == ("unsolved::" in cell.source), cell.id
             continue
         assert cell.source.count("<details>") == cell.source.count("</details>"), cell.id
         for link in re.findall(r"(?<!\\)\[[^\[\]]*\]\(((?:[^()\s]|\([^()]*\))*)\)", cell.source):
@@ -174,23 +176,46 @@ def test_a_notebook_is_committed_clean(path):
             assert is_there or re.fullmatch(r"https?://[\w-]+(\.[\w-]+)+(/\S*)?", link), f"{cell.id}: {link}"
 
 
-def test_nbgrader_makes_the_students_version_from_the_instructors(tmp_path):
-    xtask = ["cargo", "xtask", "export"]
-    for variant in ["student", "instructor", "script"]:
-        subprocess.run([*xtask, variant, tmp_path / variant], cwd=ROOT, check=True)
-    nbgrader = shutil.which("nbgrader")
-    command = [nbgrader, "generate_assignment", "W1D5_Tutorial1", "--create"]
-    subprocess.run(command, cwd=tmp_path / "instructor", check=True)
+def test_nbgrader_makes_the_students_version_and_grades_it(exported, tmp_path):
+    """Points for a solved, an untouched and a wrong answer to each exercise of the tutorial."""
+    name = "W1D5_Tutorial1"
+    course = tmp_path / "course"
+    shutil.copytree(exported / "instructor", course)
+
+    def nbgrader(*command):
+        subprocess.run([shutil.which("nbgrader"), *command], cwd=course, check=True)
 
     def sources(path):
         cells = nbformat.read(path, as_version=4).cells
         return [cell.source for cell in cells if "For teachers" not in cell.source]
 
-    name = "W1D5_Tutorial1.ipynb"
-    student = sources(tmp_path / "student" / name)
-    assert sources(tmp_path / "instructor/release/W1D5_Tutorial1" / name) == student
+    nbgrader("generate_assignment", name, "--create")
+    release = course / f"release/{name}/{name}.ipynb"
+    student = sources(exported / f"student/{name}.ipynb")
+    assert sources(release) == student
     text = "\n".join(student)
-    assert 'todo!("Exercise 3.2' in text and "stop until it is there" in text
-    assert "SOLUTION" not in text and ".relu()?; // (n_stimuli" not in text and "folded" not in text
-    script = (tmp_path / "script/W1D5_Tutorial1.rs").read_text()
-    assert "self.in_layer.forward(r)?.relu()?;" in script and "todo!(" not in script
+    assert "unsolved::step(" in text and "SOLUTION" not in text and ".relu()?; // (n_stimuli" not in text
+
+    solutions = solved(exported)
+    for person in ["ada", "bob", "eve"]:
+        notebook = nbformat.read(release, as_version=4)
+        exercises = [cell for cell in notebook.cells if "exercise" in cell.metadata.get("tags", [])]
+        for cell in exercises:
+            if person != "bob":
+                cell.source = solutions[cell.id].source
+            if person == "eve":
+                change, _ = ANSWERS[cell.id.split("-exercise-")[1]]
+                cell.source = cell.source.replace(*change)
+        submitted = course / f"submitted/{person}/{name}"
+        submitted.mkdir(parents=True)
+        nbformat.write(notebook, submitted / f"{name}.ipynb")
+    nbgrader("autograde", name)
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        scores = {s.student.id: (s.score, s.max_score) for s in gradebook.assignment_submissions(name)}
+    assert scores == {"ada": (2, 2), "bob": (0, 2), "eve": (0, 2)}
+
+
+def test_script_has_the_solutions(exported):
+    script = (exported / "script/W1D5_Tutorial1.rs").read_text()
+    assert "self.in_layer.forward(r)?.relu()?;" in script
+    assert "unsolved::" not in script and "SOLUTION" not in script
