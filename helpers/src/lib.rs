@@ -46,8 +46,8 @@ pub use decoders::{
 };
 pub use net::{Layers, Linear, Network, load_weights, n_parameters, save_weights};
 pub use plots::{
-    Figure, Values, axes, figure, plot_confusion, plot_data_matrix, plot_decoded,
-    plot_decoding_error, plot_gradient_descent, plot_matrix, plot_network, plot_recording,
+    Figure, Values, animation, axes, figure, plot_confusion, plot_data_matrix, plot_decoded,
+    plot_decoding_error, plot_gradient_descent, plot_grating, plot_matrix, plot_network,
     plot_train_and_test_loss, plot_train_loss, plot_tuning_curves, plot_weights,
 };
 pub use recording::{
@@ -55,6 +55,6 @@ pub use recording::{
     simulate_recording, source, split,
 };
 pub use rng::{NumpyRng, TorchRng};
-pub use session::{CaughtUp, catch_up, feedback, setup};
+pub use session::{CaughtUp, catch_up, feedback, setup, video};
 pub use sgd::SGD;
-pub use train::{report_loss, train_and_test};
+pub use train::{animate_training, report_loss, train_and_test};

@@ -129,13 +129,25 @@ pub fn figure(n_rows: usize, n_columns: usize) -> Figure {
 /// Heat map of a matrix of responses, `(n_rows, n_columns)`, one cell an element, first row on
 /// top. The colors range from the 1st to the 99th percentile.
 pub fn plot_data_matrix(x: &Tensor) -> Result<Figure> {
-    heat_map("plot_data_matrix", x, ["", "", RESPONSE])
+    plot_matrix(x, "", "", "normalized neural response")
 }
 
 /// Heat map of any matrix, `(n_rows, n_columns)`, like [`plot_data_matrix`] but with your own labels
 /// for columns, rows and colors.
 pub fn plot_matrix(x: &Tensor, x_label: &str, y_label: &str, color_label: &str) -> Result<Figure> {
-    heat_map("plot_matrix", x, [x_label, y_label, color_label])
+    let (_, n_columns) = matrix("plot_matrix", x)?;
+    let values = matrix_values(x)?;
+    let [low, high] = percentiles(&values, [1.0, 99.0]);
+    Ok(Figure::of_panel(Content::HeatMap(HeatMap {
+        values,
+        n_columns,
+        x_label: x_label.into(),
+        y_label: y_label.into(),
+        color_label: color_label.into(),
+        colors: &PINK,
+        limits: (low, if high > low { high } else { low + 1.0 }),
+        has_ticks: false,
+    })))
 }
 
 /// Heat map of weights, `(n_outputs, n_inputs)`: blue below zero, white at zero, red above. The
@@ -179,19 +191,6 @@ pub fn plot_tuning_curves(resp: &Tensor, stimuli: &Tensor, ineurons: &[usize]) -
         figure = figure.line(&format!("neuron {i}"), stimuli, &curve)?;
     }
     Ok(figure)
-}
-
-/// The figure of section 1: the responses of the first 100 neurons beside the tuning curves of the
-/// neurons `ineurons`.
-///
-/// `resp` is `(n_stimuli, n_neurons)`, `stimuli` `(n_stimuli, 1)` in degrees.
-pub fn plot_recording(resp: &Tensor, stimuli: &Tensor, ineurons: &[usize]) -> Result<Figure> {
-    let (n_stimuli, n_neurons) = matrix("plot_recording", resp)?;
-    let first = resp.narrow(1, 0, n_neurons.min(100))?.t()?;
-    let heat_map = heat_map("plot_recording", &first, ["stimulus", "neuron", RESPONSE])?;
-    let curves = plot_tuning_curves(resp, stimuli, ineurons)?;
-    let title = format!("{n_neurons} neurons in response to {n_stimuli} stimuli");
-    Ok(figure(1, 2).with(heat_map).with(curves).title(&title))
 }
 
 /// The training loss, one value an iteration, both axes from zero. Values that are not finite are
@@ -279,27 +278,15 @@ pub fn plot_gradient_descent() -> Figure {
     Figure { inches: (8.0, 5.0), frames: (1..=path.len()).map(frame).collect(), ..figure(1, 1) }
 }
 
-/// The label of the color bar of responses.
-const RESPONSE: &str = "normalized neural response";
+/// A grating: black and white stripes at an angle in degrees, counterclockwise from horizontal.
+pub fn plot_grating(ori: f64) -> Figure {
+    Figure { inches: (5.0, 5.0), ..Figure::of_panel(Content::Grating(ori)) }
+}
 
-fn heat_map(
-    caller: &str,
-    x: &Tensor,
-    [x_label, y_label, color_label]: [&str; 3],
-) -> Result<Figure> {
-    let (_, n_columns) = matrix(caller, x)?;
-    let values = matrix_values(x)?;
-    let [low, high] = percentiles(&values, [1.0, 99.0]);
-    Ok(Figure::of_panel(Content::HeatMap(HeatMap {
-        values,
-        n_columns,
-        x_label: x_label.into(),
-        y_label: y_label.into(),
-        color_label: color_label.into(),
-        colors: &PINK,
-        limits: (low, if high > low { high } else { low + 1.0 }),
-        has_ticks: false,
-    })))
+/// An animation that shows one figure after the other, each with its title.
+pub fn animation(figures: &[Figure]) -> Figure {
+    let frames = figures.iter().flat_map(|frame| figure(1, 1).with(frame).frames);
+    Figure { frames: frames.collect(), ..figure(1, 1) }
 }
 
 fn orientation_axes(x_label: &str, y_label: &str) -> Figure {
@@ -671,7 +658,10 @@ mod tests {
             grid(2),
             grid(3).title(&[label; 2].concat()),
             grid(3).log_scale(),
-            plot_recording(&resp, &stimuli, &[0, 1, 2]).unwrap(),
+            figure(1, 2)
+                .with(plot_data_matrix(&resp).unwrap())
+                .with(plot_tuning_curves(&resp, &stimuli, &[0, 1, 2]).unwrap()),
+            plot_grating(30.0).title("30°"),
             plot_weights(&(&resp * 1e-9).unwrap()).unwrap(),
             plot_confusion(&[0, 1, 2, 3], &[1, 1, 2, 0], 4).unwrap(),
             plot_decoding_error(&stimuli, &stimuli).unwrap(),
@@ -821,7 +811,9 @@ mod tests {
     #[test]
     fn file_name_decides_the_format() {
         let dir = tempfile::tempdir().unwrap();
-        let figure = plot_recording(&matrix_of(4, 3), &matrix_of(4, 1), &[0, 2]).unwrap();
+        let curves = plot_tuning_curves(&matrix_of(4, 3), &matrix_of(4, 1), &[0, 2]).unwrap();
+        let figure = figure(1, 2).with(plot_data_matrix(&matrix_of(3, 4)).unwrap()).with(curves);
+        let figure = figure.title("3 neurons in response to 4 stimuli");
         let (png, svg) = (dir.path().join("a.png"), dir.path().join("a.SVG"));
         figure.save(&png).unwrap();
         figure.save(&svg).unwrap();
@@ -863,12 +855,10 @@ mod tests {
 
     #[test]
     fn title_says_simulated_for_simulated_data_only() {
-        let resp = matrix_of(4, 3);
-        let figure = plot_recording(&resp, &matrix_of(4, 1), &[0, 2]).unwrap();
-        let title = "3 neurons in response to 4 stimuli";
-        assert_eq!(figure.of(Source::Recording).title, title);
+        let figure = plot_data_matrix(&matrix_of(4, 3)).unwrap().title("4 stimuli");
+        assert_eq!(figure.of(Source::Recording).title, "4 stimuli");
         let simulated = Source::Simulated { seed: 1 };
-        assert_eq!(figure.of(simulated).title, format!("{title} (simulated)"));
+        assert_eq!(figure.of(simulated).title, "4 stimuli (simulated)");
         let figure = plot_train_loss(&[1.0]).unwrap();
         assert_eq!(figure.of(simulated).title, "simulated recording");
     }
@@ -889,6 +879,14 @@ mod tests {
             let error = figure.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn animation_has_a_frame_with_a_title_for_each_figure() {
+        let frame = |title: &str| plot_train_loss(&[1.0]).unwrap().title(title);
+        let animated = animation(&[frame("epoch 1"), frame("epoch 2")]);
+        let titles: Vec<&str> = animated.frames.iter().map(|panels| &*panels[0].title).collect();
+        assert_eq!(titles, ["epoch 1", "epoch 2"]);
     }
 
     #[test]

@@ -103,6 +103,21 @@ fn load(path: &Path, bin_width: f64) -> Result<(Tensor, Tensor)> {
              recording as it is"
         );
     }
+    let (mut resp, mut stimuli) = read(path)?;
+    let n_neurons = resp.len() / stimuli.len();
+    if bin_width > 1.0 {
+        (resp, stimuli) = average_over_bins(&resp, &stimuli, bin_width);
+    }
+    let n_stimuli = stimuli.len();
+    let stimuli = stimuli.iter().map(|&ori| ori as f32).collect();
+    Ok((
+        Tensor::from_vec(resp, (n_stimuli, n_neurons), &Device::Cpu)?,
+        Tensor::from_vec(stimuli, (n_stimuli, 1), &Device::Cpu)?,
+    ))
+}
+
+/// Reads the responses, row by row, and the orientations.
+fn read(path: &Path) -> Result<(Vec<f32>, Vec<f64>)> {
     let mut npz = Npz::open("load_data", path)?;
     let stimuli = npz.array("stimuli", |x| x)?;
     let resp = npz.array("resp", |x| x as f32)?;
@@ -130,18 +145,7 @@ fn load(path: &Path, bin_width: f64) -> Result<(Tensor, Tensor)> {
         let got = format!("{} at position [{}, {}]", resp.values[i], i / n_neurons, i % n_neurons);
         return npz.invalid("resp", "finite numbers in the range of f32", &got);
     }
-
-    let (resp, stimuli) = if bin_width > 1.0 {
-        average_over_bins(&resp.values, &stimuli.values, bin_width)
-    } else {
-        (resp.values, stimuli.values)
-    };
-    let n_stimuli = stimuli.len();
-    let stimuli = stimuli.iter().map(|&ori| ori as f32).collect();
-    Ok((
-        Tensor::from_vec(resp, (n_stimuli, n_neurons), &Device::Cpu)?,
-        Tensor::from_vec(stimuli, (n_stimuli, 1), &Device::Cpu)?,
-    ))
+    Ok((resp.values, stimuli.values))
 }
 
 /// The mean response and the mean orientation of each bin that has a stimulus in it.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use candle_core::{Error, Result, Tensor, bail};
 use ureq::http::Uri;
 
-use crate::kernel;
+use crate::kernel::{self, Formats};
 use crate::net::DeepNetReLU;
 use crate::recording::{
     Source, Split, fetch_or_simulate_recording, load_data, source, split, tls_config,
@@ -123,6 +123,42 @@ pub fn catch_up(section: u32) -> Result<CaughtUp> {
     })
 }
 
+/// A video, on YouTube and on Bilibili. A notebook shows two players, both closed. Nothing is loaded
+/// before a player is opened.
+#[derive(Debug)]
+pub struct Video {
+    youtube: &'static str,
+    bilibili: &'static str,
+}
+
+/// The video with these ids.
+pub fn video(youtube: &'static str, bilibili: &'static str) -> Video {
+    Video { youtube, bilibili }
+}
+
+impl Video {
+    /// Called by the kernel for the last line of a cell.
+    pub fn evcxr_display(&self) {
+        let Self { youtube, bilibili } = self;
+        let text = format!(
+            "https://youtube.com/watch?v={youtube}\nhttps://www.bilibili.com/video/{bilibili}"
+        );
+        // A lazy frame in a closed <details> is not loaded.
+        let player = |name: &str, address: String| {
+            format!(
+                "<details><summary>Watch on {name}</summary><iframe src='{address}' width='640' \
+                 height='360' loading='lazy' allowfullscreen style='border: 0'></iframe></details>"
+            )
+        };
+        let html = player("YouTube", format!("https://www.youtube-nocookie.com/embed/{youtube}"))
+            + &player(
+                "Bilibili",
+                format!("https://player.bilibili.com/player.html?bvid={bilibili}&amp;autoplay=0"),
+            );
+        kernel::show(&Formats::from([("text/plain", text), ("text/html", html)]));
+    }
+}
+
 /// Saves a rating from 1 (poor) to 5 (great) and a comment on a part of the tutorial to
 /// `feedback.csv`, in the folder of the notebook. A rating of 0 means "not rated yet" and saves
 /// nothing. Text that a spreadsheet would take for a formula is saved with a `'` before it.
@@ -152,7 +188,7 @@ fn feedback_to(
         return Ok(());
     }
     if rating > 5 {
-        bail!("feedback: expected a rating from 1 to 5, got {rating}: run this again with one")
+        bail!("feedback: expected a rating from 1 to 5, got {rating}: change the rating")
     }
     let quoted = |text: &str| {
         let is_formula =
@@ -172,27 +208,33 @@ fn feedback_to(
             ))
         })?;
     println!("saved to {}", path.display());
-    let Some(address) = address else {
-        return Ok(());
-    };
-    let host = host(address);
-    println!("sending to {host}: {}", beginning(&line));
+    if let Some(address) = address
+        && let Err(reason) = send(address, &line)
+    {
+        bail!(
+            "feedback: saved, but cannot be sent to {} ({reason}): hand in {} later",
+            host(address),
+            path.display()
+        )
+    }
+    Ok(())
+}
+
+/// Sends a line to an address, by HTTP POST. Returns the reason if that fails.
+fn send(address: &str, line: &str) -> std::result::Result<(), String> {
+    println!("sending to {}: {}", host(address), beginning(line));
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(10)))
         .max_redirects(0) // would be followed without the line
         .tls_config(tls_config())
         .build()
         .into();
-    let reason = match agent.post(address).content_type("text/csv").send(&line) {
-        Ok(answer) if answer.status().is_success() => return Ok(()),
-        Ok(answer) => format!("it answers {}", answer.status()),
-        Err(ureq::Error::BadUri(_)) => "it is not of the form https://host/path".to_owned(),
-        Err(err) => err.to_string(),
-    };
-    bail!(
-        "feedback: saved, but cannot be sent to {host} ({reason}): hand in {} later",
-        path.display()
-    )
+    match agent.post(address).content_type("text/csv").send(line) {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("it answers {}", answer.status())),
+        Err(ureq::Error::BadUri(_)) => Err("it is not of the form https://host/path".to_owned()),
+        Err(err) => Err(err.to_string()),
+    }
 }
 
 /// What is printed of an address, which can have a password in it, into a notebook that is handed in.

@@ -4,11 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use candle_core::{Error, Result, Tensor};
-use candle_nn::Optimizer;
+use candle_nn::{Optimizer, loss};
 
 use crate::kernel;
 use crate::net::Network;
-use crate::plots::axes;
+use crate::plots::{Figure, animation, axes, plot_decoded};
 use crate::sgd::SGD;
 
 /// Full-batch gradient descent: each epoch evaluates the loss on all of the training data and
@@ -88,6 +88,31 @@ pub fn train_and_test(
         report(i, n_epochs, train_loss[i - 1], Some(test_loss[i - 1]));
     }
     Ok((train_loss, test_loss))
+}
+
+/// Trains `net` with the mean squared error, as [`train()`] does. Returns an animation of what the
+/// network decodes on the test set after every tenth of the epochs, against the true orientations.
+///
+/// # Errors
+/// If the shapes do not match, or the loss depends on no parameter.
+pub fn animate_training(
+    net: &impl Network,
+    (train_data, train_labels): (&Tensor, &Tensor),
+    (test_data, test_labels): (&Tensor, &Tensor),
+    n_epochs: usize,
+    learning_rate: f64,
+) -> Result<Figure> {
+    let mut optimizer = SGD::new(net.vars(), learning_rate)?;
+    let mut frames = Vec::new();
+    for epoch in 0..=n_epochs {
+        if epoch.is_multiple_of((n_epochs / 10).max(1)) {
+            let decoded = plot_decoded(&net.forward(test_data)?, test_labels)?;
+            frames.push(decoded.title(&format!("after {epoch} epochs")));
+        }
+        let loss = loss::mse(&net.forward(train_data)?, train_labels)?;
+        optimizer.step(&loss.backward()?)?;
+    }
+    Ok(animation(&frames))
 }
 
 /// Explains an error of a loss function by shapes or types that differ, if they do.

@@ -48,7 +48,15 @@ fn figures() -> Result<Vec<(&'static str, Figure)>> {
     )?;
     let huge = axes("constant", "huge").points("", &[5.0, 5.0], &[-2e12, 7e12])?;
     Ok(vec![
-        ("recording", plot_recording(&resp, &stimuli, &[5, 40, 70])?.of(simulated)),
+        (
+            "recording",
+            figure(1, 2)
+                .with(plot_matrix(&resp.t()?, "stimulus", "neuron", "normalized neural response")?)
+                .with(plot_tuning_curves(&resp, &stimuli, &[5, 40, 70])?)
+                .title("90 neurons in response to 120 stimuli")
+                .of(simulated),
+        ),
+        ("grating", plot_grating(30.0).title("30°")),
         ("train_loss", plot_train_loss(&loss)?),
         ("train_and_test_loss", plot_train_and_test_loss(&loss, &test_loss)?.log_scale()),
         ("decoded", plot_decoded(&decoded, &stimuli)?.of(simulated)),

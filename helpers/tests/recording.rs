@@ -433,11 +433,12 @@ fn parts_of_the_neurons_give_what_copies_give() {
             let figures = [
                 plot_data_matrix(r)?,
                 plot_weights(r)?,
-                plot_recording(r, ori, &[1, 0])?,
+                plot_tuning_curves(r, ori, &[1, 0])?,
                 plot_decoded(&out, ori)?,
                 plot_decoding_error(&out, ori)?,
             ];
-            Tensor::new(format!("{figures:?}").into_bytes(), r.device())
+            let svgs: Vec<String> = figures.iter().map(Figure::svg).collect::<Result<_>>()?;
+            Tensor::new(svgs.concat().into_bytes(), r.device())
         }),
     ];
     for (resp, stimuli) in &parts {

@@ -272,7 +272,11 @@ WORK = [  # name, as a cell, as the peer is asked, how much of the peer's time i
     ),
     (
         "section 1's figure to PNG",
-        "timed(|| plot_recording(&resp_all, &stimuli_all, &[5, 50, 500])?.png().map(drop))?",
+        """timed(|| {
+            let heat_map = plot_data_matrix(&resp_all.narrow(1, 0, 100)?.t()?)?;
+            let curves = plot_tuning_curves(&resp_all, &stimuli_all, &[5, 50, 500])?;
+            figure(1, 2).with(heat_map).with(curves).png().map(drop)
+        })?""",
         "figure",
         0.5,
     ),

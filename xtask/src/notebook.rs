@@ -3,6 +3,9 @@
 //! In an exercise, lines that call a function of `helpers::unsolved` stand for the learner's answer.
 //! The folded text with the solution has one block of code for each of these lines. The names of
 //! cells tell which belong together: `27-exercise-2-2` and `28-solution-2-2`.
+//!
+//! A block of code in a text that begins with `// helpers/src/net.rs: forward` is that function, cut
+//! from that file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -233,6 +236,52 @@ fn write_new(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The function of this name in a source file, with its documentation.
+    fn function(file: &str, name: &str) -> Result<String> {
+        let code = fs::read_to_string(root().join(file))?;
+        let lines: Vec<&str> = code.lines().collect();
+        let is_start =
+            |line: &&str| !line.starts_with(' ') && line.contains(&format!("fn {name}("));
+        let start = lines.iter().position(is_start).context("there is no such function")?;
+        let is_above = |line: &&&str| line.starts_with("///") || line.starts_with("#[");
+        let n_above = lines[..start].iter().rev().take_while(is_above).count();
+        let length = lines[start..].iter().position(|line| *line == "}").context("no end")?;
+        Ok(lines[start - n_above..=start + length].join("\n"))
+    }
+
+    /// A text with the functions that it shows as they are now.
+    fn with_functions(text: &str) -> Result<String> {
+        const BLOCK: &str = "```rust\n// helpers/src/";
+        let mut parts = text.split(BLOCK);
+        let mut updated = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (title, rest) = part.split_once('\n').context("a block has lines")?;
+            let (_, rest) = rest.split_once("```").context("a block has an end")?;
+            let (file, name) = title.split_once(": ").context("expected FILE: FUNCTION")?;
+            let function =
+                function(&format!("helpers/src/{file}"), name).context(part.to_owned())?;
+            updated += &format!("{BLOCK}{title}\n{function}\n```{rest}");
+        }
+        Ok(updated)
+    }
+
+    /// Rewrites what is out of date and fails once.
+    #[test]
+    fn functions_in_texts_are_those_of_the_crate() {
+        for path in notebooks().unwrap() {
+            let mut notebook = Notebook::read(&path).unwrap();
+            let before = notebook.clone();
+            for cell in notebook.cells() {
+                let text = with_functions(&source(cell)).unwrap();
+                set_source(cell, &text);
+            }
+            if notebook != before {
+                notebook.write(&path).unwrap();
+                panic!("{}: rewrote functions of helpers: commit the file", path.display());
+            }
+        }
+    }
 
     #[test]
     fn a_notebook_is_written_as_it_was_read() {

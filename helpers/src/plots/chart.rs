@@ -27,6 +27,7 @@ pub fn draw_panel<DB: DrawingBackend>(area: &Area<DB>, panel: &Panel) -> DrawRes
         Content::Axes(axes) => draw_axes(area, axes),
         Content::HeatMap(map) => draw_heat_map(area, map),
         Content::Network => diagrams::network(area),
+        Content::Grating(ori) => diagrams::grating(area, *ori),
         Content::Descent(path) => diagrams::descent(area, path),
     }
 }

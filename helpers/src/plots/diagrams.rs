@@ -1,4 +1,4 @@
-//! The network of section 2, and gradient descent on a parabola.
+//! The network of section 2, a grating, and gradient descent on a parabola.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -80,6 +80,29 @@ pub fn network<DB: DrawingBackend>(area: &Area<DB>) -> Result<(), DrawError<DB>>
         text(label, (x, 276.0), SMALL, &BLACK, HPos::Center, VPos::Center)?;
     }
     Ok(())
+}
+
+/// Draws stripes at an angle in degrees, within a circle.
+pub fn grating<DB: DrawingBackend>(area: &Area<DB>, ori: f64) -> Result<(), DrawError<DB>> {
+    const N_STRIPES: i32 = 7;
+    let (width, height) = area.dim_in_pixel();
+    let radius = 0.45 * f64::from(width.min(height));
+    let (sin, cos) = ori.to_radians().sin_cos();
+    // A point along a stripe and across the stripes, in radii. Pixels are counted from the top.
+    let at = |along: f64, across: f64| -> BackendCoord {
+        let (x, y) = (along * cos - across * sin, along * sin + across * cos);
+        (width as i32 / 2 + (x * radius) as i32, height as i32 / 2 - (y * radius) as i32)
+    };
+    let stripe_width = 2.0 / f64::from(2 * N_STRIPES - 1);
+    for stripe in 0..N_STRIPES {
+        let start = f64::from(2 * stripe) * stripe_width - 1.0;
+        let edge = (0..=20).map(|i| start + stripe_width * f64::from(i) / 20.0);
+        let chord = |across: f64| (1.0 - across * across).max(0.0).sqrt();
+        let left = edge.clone().map(|across| at(-chord(across), across));
+        let right = edge.rev().map(|across| at(chord(across), across));
+        area.draw(&Polygon::new(left.chain(right).collect::<Vec<_>>(), BLACK))?;
+    }
+    area.draw(&Circle::new(at(0.0, 0.0), radius as i32, stroke(GRAY, 1.0)))
 }
 
 /// Draws the parabola `L = w^2`, the steps so far, and the slope at the last step.

@@ -16,6 +16,8 @@ pub enum Content {
     HeatMap(HeatMap),
     /// The network of section 2.
     Network,
+    /// Stripes at an angle in degrees.
+    Grating(f64),
     /// The weight at one step of gradient descent on a parabola, and the steps before it.
     Descent(Vec<f64>),
 }
@@ -154,7 +156,7 @@ impl Panel {
                 texts.extend(axes.series.iter().map(|series| &series.name));
             }
             Content::HeatMap(map) => texts.extend([&map.x_label, &map.y_label, &map.color_label]),
-            Content::Network | Content::Descent(_) => {}
+            Content::Network | Content::Grating(_) | Content::Descent(_) => {}
         }
         texts
     }
@@ -168,6 +170,9 @@ impl Panel {
             Content::Network => "diagram of a network: neural responses r1 to rN, each connected \
                                  to hidden units h1 to hM, these to the decoded orientation y"
                 .into(),
+            Content::Grating(ori) => {
+                format!("grating: black and white stripes at {ori} degrees from horizontal")
+            }
             Content::Descent(path) => format!(
                 "animation of gradient descent on the parabola L = w^2: {} steps from the right \
                  side, each smaller than the last, towards the minimum",
