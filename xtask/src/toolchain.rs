@@ -109,13 +109,17 @@ pub fn clear_build_variables(command: &mut Command, sysroot: &Path) {
 pub fn set_paths(command: &mut Command, sysroot: &Path) {
     let libraries =
         if cfg!(target_os = "macos") { "DYLD_FALLBACK_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
-    for (variable, first) in [(libraries, "lib"), ("PATH", "bin")] {
+    // The standard library that cells link to is in a folder for each target.
+    let targets = sysroot.join("lib/rustlib").read_dir().into_iter().flatten().flatten();
+    let targets = targets.map(|target| target.path().join("lib")).filter(|folder| folder.is_dir());
+    let of_sysroot = [sysroot.join("lib")].into_iter().chain(targets).collect();
+    for (variable, of_sysroot) in [(libraries, of_sysroot), ("PATH", vec![sysroot.join("bin")])] {
         let users = std::env::var_os(variable).unwrap_or_default();
         let users = std::env::split_paths(&users)
             .filter(|folder| folder.is_absolute() && !folder.starts_with(root().join("target")));
-        let first = sysroot.join(first);
-        let all = std::env::join_paths([first.clone()].into_iter().chain(users));
-        command.env(variable, all.unwrap_or(first.into())); // one may have a colon in its name
+        if let Ok(all) = std::env::join_paths(of_sysroot.into_iter().chain(users)) {
+            command.env(variable, all); // unless a folder has a colon in its name
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 """What the tests on a real kernel share. Run by `cargo xtask test`, which sets up first."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from session import NOTEBOOKS, ROOT, Session, problem, stream  # noqa: E402
+
+os.environ.pop("LD_LIBRARY_PATH", None)  # cargo's, which a kernel must not need
 
 DEPENDENCY = f":dep helpers = {{ path = {json.dumps(str(ROOT / 'helpers'))} }}"
 START = f"{DEPENDENCY}\nuse helpers::*;\nsetup()?;"

@@ -90,7 +90,8 @@ class Notebook:
 
 
 def figures(notebook):
-    for id in ["16-load-and-visualize", "19-network", "40-gradient-descent", "44-train"]:
+    for id in ["16-load-and-visualize", "16-one-response", "19-network", "25-plot-relu",
+               "40-gradient-descent", "44-train", "44-test-set-decoded", "44-watch-it-learn"]:
         image = notebook.cell(id).locator(".jp-OutputArea img").first
         image.scroll_into_view_if_needed()
         assert image.evaluate("i => i.complete && i.naturalWidth > 300"), id
@@ -105,9 +106,18 @@ def lesson(notebook, sources, solution):
     notebook.idle()
 
     step("run all, untouched")
+    videos = []
+    page.on("request", lambda request: videos.append(request.url) if "youtube" in request.url else None)
     notebook.menu("Run", "Run All Cells")
     notebook.says("44-train", "iteration 50/50")
     notebook.idle()
+    notebook.says("18-borrowing-error", "borrow of moved value")
+    assert videos == []
+    player = notebook.cell("13-video-1-player").locator("summary", has_text="YouTube")
+    with page.expect_request("**/embed/**"):
+        player.click()
+    assert len(videos) == 1
+    player.click()
     figures(notebook)
     notebook.says("27-check-2-2", "not yet: write your own code")
     notebook.says("43-check-3-2", "not yet: write your own code")

@@ -37,6 +37,11 @@ def test_candle_computes_without_overflow_checks(session):
     assert run(session, 'println!("{:?}", sum.to_vec1::<u8>()?);') == "[0]\n"
 
 
+def test_the_standard_library_is_found_wherever_cells_are_compiled(session):
+    folders = run(session, 'println!("{}", std::env::var("LD_LIBRARY_PATH")?);').strip().split(":")
+    assert any(list(Path(folder).glob("libstd-*")) for folder in folders)
+
+
 @pytest.mark.parametrize("source", [
     'todo!("Exercise 0: say what to do");',
     'load_data("no/such/file.npz", 1)?;',
