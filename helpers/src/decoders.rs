@@ -8,37 +8,37 @@
 //! * [`LinearRegression`]: `y = R w + b`, with the `w` and `b` that minimize
 //!   `|| y - R w - b ||² + ridge || w ||²`.
 //! * [`PopulationVector`]: the angle of `R [sin(p), cos(p)]`, where `p` are the preferred orientations.
-//! * [`MatchedFilter`]: the orientation of the row of `T` with the largest `R Tᵀ`, where `T` are
-//!   normalized smooth responses to the training set.
+//! * [`MatchedFilter`]: the orientation of the row of `T` with the largest `R Tᵀ`. The rows of `T` are
+//!   the smoothed responses of the training set, each with mean 0 and norm 1.
 //!
-//! The `fit` functions, and what works on responses and orientations, fail if the shapes do not match;
-//! the `decode` functions fail if there are not as many neurons as were fitted.
+//! Functions return an error if the shapes of responses and orientations do not match, and `decode`
+//! if the number of neurons differs from that in `fit`.
 
 use std::cmp::Ordering;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::time::Instant;
 
 use candle_core::{D, DType, Device, Module, Result, Tensor, bail};
 use candle_nn::loss;
 use candle_nn::ops::log_softmax;
 
-use crate::kernel::check_interrupt;
+use crate::kernel::{Formats, check_interrupt, show};
 use crate::net::{DeepNetReLU, Layers, n_parameters};
 use crate::plots::Values;
-use crate::recording::{n_rows, rows};
+use crate::recording::{item, n_rows, rows};
 use crate::rng::TorchRng;
 use crate::train::{train, without_progress};
 
-/// The mean distance in degrees between decoded and true orientations, the shorter way around the
-/// circle: 359 and 1 are 2 degrees apart.
+/// The mean distance in degrees between decoded and true orientations, measured the shorter way
+/// around the circle: 359 and 1 are 2 degrees apart.
 ///
 /// # Errors
-/// If the two have different shapes.
+/// If decoded and true orientations have different shapes.
 pub fn circular_error(decoded: &Tensor, stimuli: &Tensor) -> Result<f64> {
     if decoded.dims() != stimuli.dims() {
         bail!(
             "circular_error: expected decoded and true orientations of one shape, got {:?} and \
-             {:?}: call unsqueeze(1)? of orientations (n_stimuli,)",
+             {:?}: call unsqueeze(1)? on orientations of shape (n_stimuli,)",
             decoded.dims(),
             stimuli.dims()
         )
@@ -49,12 +49,12 @@ pub fn circular_error(decoded: &Tensor, stimuli: &Tensor) -> Result<f64> {
     Ok(total / stimuli.len() as f64)
 }
 
-/// The numbers of the values in ascending order, NaN last: `rows(&resp, &argsort(&stimuli)?)?` are
-/// the responses in the order of their orientations.
+/// The positions of the values in ascending order, NaN last. `rows(&resp, &argsort(&stimuli)?)?` sorts
+/// responses by orientation; `argsort(&losses)?[0]` is the epoch of the lowest loss.
 ///
 /// # Errors
-/// If the tensor cannot be read.
-pub fn argsort(values: &Tensor) -> Result<Vec<usize>> {
+/// If a tensor cannot be read.
+pub fn argsort(values: &dyn Values) -> Result<Vec<usize>> {
     let values = values.values()?;
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&i, &j| {
@@ -64,8 +64,8 @@ pub fn argsort(values: &Tensor) -> Result<Vec<usize>> {
     Ok(order)
 }
 
-/// The class of each orientation, `(n_stimuli,)`, u32: `n_classes` equal parts of the circle, numbered
-/// from 0.
+/// The class of each orientation, `(n_stimuli,)`, u32. The classes are `n_classes` equal parts of the
+/// circle, numbered from 0.
 ///
 /// # Errors
 /// If `n_classes` is 0 or an orientation is outside 0 to below 360 degrees.
@@ -89,15 +89,16 @@ fn class_centers(classes: &Tensor, n_classes: usize) -> Result<Tensor> {
     classes.to_dtype(DType::F32)?.affine(width, width / 2.0)?.reshape(((), 1))
 }
 
-/// Responses smoothed over stimuli, like `scipy.ndimage.gaussian_filter1d(resp, sigma, axis=0)`:
-/// `sigma` is a number of rows, 0 changes nothing, and at the ends the rows are reflected.
+/// Responses smoothed over stimuli, like `scipy.ndimage.gaussian_filter1d(resp, sigma, axis=0)`.
+/// `sigma` is a number of rows; 0 changes nothing. At both ends the rows are mirrored, so the circle
+/// of orientations is not closed.
 ///
 /// # Errors
 /// If `sigma` is not from 0 to the number of rows.
 pub fn smooth(resp: &Tensor, sigma: f64) -> Result<Tensor> {
     let &[n, _] = resp.dims() else {
         bail!(
-            "smooth: expected responses (n_stimuli, n_neurons), got {:?}: call unsqueeze(1)? of the \
+            "smooth: expected responses (n_stimuli, n_neurons), got {:?}: call unsqueeze(1)? on the \
              responses of one neuron",
             resp.dims()
         )
@@ -118,7 +119,7 @@ pub fn smooth(resp: &Tensor, sigma: f64) -> Result<Tensor> {
     for row in 0..n {
         for offset in -radius..=radius {
             let column = (row as i64 + offset).rem_euclid(2 * n as i64) as usize;
-            let column = column.min(2 * n - 1 - column); // reflected
+            let column = column.min(2 * n - 1 - column); // mirrored
             kernel[row * n + column] += (weight(offset) / total) as f32;
         }
     }
@@ -135,9 +136,8 @@ pub fn preferred_orientations(resp: &Tensor, stimuli: &Tensor, sigma: f64) -> Re
 
 /// Linear regression of orientation on responses, in closed form.
 ///
-/// There are far more neurons than stimuli, so many weights fit the training set without an error.
-/// With `ridge` 0, the result is the smallest of them (minimum norm); above 0, the weights are even
-/// smaller.
+/// There are far more neurons than stimuli, so many choices of weights fit the training set exactly.
+/// `ridge` 0 gives the weights of minimum norm, and a larger `ridge` gives smaller weights.
 #[derive(Clone, Debug)]
 pub struct LinearRegression {
     /// `(n_neurons, 1)`.
@@ -150,7 +150,7 @@ impl LinearRegression {
     /// Fits weights and bias.
     ///
     /// # Errors
-    /// If `ridge` is negative or NaN, or `ridge` is 0 and responses to different stimuli are the same.
+    /// If `ridge` is negative or NaN, or if it is 0 and two stimuli have the same responses.
     pub fn fit(resp: &Tensor, stimuli: &Tensor, ridge: f64) -> Result<Self> {
         let n = n_rows("LinearRegression::fit", resp, stimuli)?;
         if ridge.is_nan() || ridge < 0.0 {
@@ -163,17 +163,17 @@ impl LinearRegression {
         let mean_y = y.iter().sum::<f64>() / n as f64;
         let y: Vec<f64> = y.iter().map(|y| y - mean_y).collect();
 
-        // w = Rᵀ a with (R Rᵀ + ridge) a = y: as many unknowns as stimuli, not as neurons.
+        // w = Rᵀ a with (R Rᵀ + ridge) a = y has one unknown per stimulus instead of per neuron.
         let mut gram = centered.matmul(&centered.t()?)?.values()?; // (n_stimuli, n_stimuli)
         let scale = (0..n).map(|i| gram[i * n + i]).sum::<f64>() / n as f64;
-        // Centered rows sum to 0, so R Rᵀ is singular along (1, .., 1). Adding a constant cures
+        // Centered rows sum to 0, so R Rᵀ is singular along (1, .., 1). Adding a constant fixes
         // that and does not change the solution, because y is centered as well.
         gram.iter_mut().for_each(|g| *g += scale / n as f64);
         (0..n).for_each(|i| gram[i * n + i] += ridge);
         let Some(a) = solve(gram, y) else {
             bail!(
-                "LinearRegression::fit: expected responses that differ from stimulus to stimulus, \
-                 got some that do not: fit with a ridge above 0"
+                "LinearRegression::fit: expected different responses to each stimulus, got some \
+                 that are the same: fit with a ridge above 0"
             )
         };
         let weights = centered.t()?.matmul(&Tensor::from_vec(a, (n, 1), &Device::Cpu)?)?;
@@ -219,8 +219,8 @@ fn solve(mut a: Vec<f64>, mut b: Vec<f64>) -> Option<Vec<f64>> {
 /// The `sigma` of [`smooth`] that the next two decoders use.
 const SIGMA: f64 = 5.0;
 
-/// Each neuron votes for its preferred orientation, as strongly as it responds (Georgopoulos et
-/// al., Science 1986).
+/// Each neuron votes for its preferred orientation with its response as the weight; a negative
+/// response is a vote for the opposite direction (Georgopoulos et al., Science 1986).
 #[derive(Clone, Debug)]
 pub struct PopulationVector {
     /// Sine and cosine of the preferred orientations, `(n_neurons, 2)`.
@@ -241,8 +241,8 @@ impl PopulationVector {
     }
 }
 
-/// Compares a response with the smoothed responses to each orientation of the training set, and takes
-/// the orientation whose template correlates best.
+/// Compares a response with templates, the smoothed responses to each orientation of the training set,
+/// and takes the orientation of the template with the highest correlation.
 #[derive(Clone, Debug)]
 pub struct MatchedFilter {
     /// Rows of mean 0 and norm 1, `(n_stimuli, n_neurons)`.
@@ -279,8 +279,8 @@ fn project(caller: &str, resp: &Tensor, weights: &Tensor) -> Result<Tensor> {
         (&[_, n], &[m, _]) if n == m && resp.dtype() == DType::F32 => resp.matmul(weights),
         (dims, weights) => bail!(
             "{caller}: expected responses (n_stimuli, {}) of type F32, got {dims:?} of type {:?}: \
-             pass the neurons that were fitted, unsqueeze(0)? of one stimulus, and \
-             to_dtype(DType::F32)? of another type",
+             pass the neurons that were fitted, call unsqueeze(0)? on the responses to one \
+             stimulus, and to_dtype(DType::F32)? on another type",
             weights[0],
             resp.dtype()
         ),
@@ -293,7 +293,7 @@ pub(crate) fn sin_cos(degrees: &Tensor) -> Result<Tensor> {
     Tensor::cat(&[radians.sin()?, radians.cos()?], 1)
 }
 
-/// The angle in degrees, 0 to below 360, that has multiples of this sine and cosine.
+/// The angle in degrees, 0 to below 360, from multiples of its sine and cosine.
 pub(crate) fn angle(sin: f32, cos: f32) -> f32 {
     let degrees = sin.atan2(cos).to_degrees().rem_euclid(360.0);
     if degrees < 360.0 { degrees } else { 0.0 } // an angle just below 0 is rounded to 360
@@ -307,19 +307,11 @@ pub(crate) fn angles(sin_cos: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(degrees, (n, 1), &Device::Cpu)
 }
 
-/// The result of [`compare_decoders`], a table. In a notebook it shows itself.
+/// The result of [`compare_decoders`]. In a notebook it is shown as a table.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    rows: Vec<Row>,
-}
-
-#[derive(Clone, Debug)]
-struct Row {
-    name: &'static str,
-    mean_squared_error: f64,
-    circular_error: f64,
-    seconds: f64,
-    n_parameters: usize,
+    /// The headings, then a row for each decoder.
+    rows: Vec<[String; 5]>,
 }
 
 /// Fits all decoders of the bonus notebook to the training set, and evaluates them on the test set.
@@ -335,24 +327,24 @@ pub fn compare_decoders(
     n_rows("compare_decoders", resp_test, stimuli_test)?;
     let n_neurons = resp_train.dim(1)?;
     let seed = || TorchRng::manual_seed(1);
-    let mut results = Vec::new();
-    // A decoder fits, and returns what it decodes from the test set and its number of parameters.
+    let headings = ["decoder", "MSE (degrees²)", "circular error (°)", "time (s)", "parameters"];
+    let mut table = vec![headings.map(str::to_owned)];
+    // `decoder` fits, and returns the orientations of the test set and the number of parameters.
     let mut measure = |name, decoder: &dyn Fn() -> Result<(Tensor, usize)>| -> Result<()> {
         check_interrupt();
         let start = Instant::now();
         let (decoded, n_parameters) = without_progress(decoder)?;
-        results.push(Row {
-            name,
-            mean_squared_error: loss::mse(&decoded, stimuli_test)?.to_scalar::<f32>()?.into(),
-            circular_error: circular_error(&decoded, stimuli_test)?,
-            seconds: start.elapsed().as_secs_f64(),
-            n_parameters,
-        });
+        table.push([
+            str::to_owned(name),
+            format!("{:.1}", item(&loss::mse(&decoded, stimuli_test)?)?),
+            format!("{:.2}", circular_error(&decoded, stimuli_test)?),
+            format!("{:.2}", start.elapsed().as_secs_f64()),
+            n_parameters.to_string(),
+        ]);
         Ok(())
     };
-    let regression = |ridge: f64| -> Result<(Tensor, usize)> {
-        let fitted = LinearRegression::fit(resp_train, stimuli_train, ridge)?;
-        Ok((fitted.decode(resp_test)?, n_neurons + 1))
+    let regression = |labels: &Tensor, ridge: f64| -> Result<Tensor> {
+        LinearRegression::fit(resp_train, labels, ridge)?.decode(resp_test)
     };
     measure("population vector", &|| {
         let fitted = PopulationVector::fit(resp_train, stimuli_train)?;
@@ -362,8 +354,16 @@ pub fn compare_decoders(
         let fitted = MatchedFilter::fit(resp_train, stimuli_train)?;
         Ok((fitted.decode(resp_test)?, fitted.templates.elem_count()))
     })?;
-    measure("linear regression, minimum norm", &|| regression(0.0))?;
-    measure("linear regression, ridge 100", &|| regression(100.0))?;
+    for (name, ridge) in
+        [("linear regression, minimum norm", 0.0), ("linear regression, ridge 100", 100.0)]
+    {
+        measure(name, &|| Ok((regression(stimuli_train, ridge)?, n_neurons + 1)))?;
+    }
+    measure("linear regression, sine and cosine", &|| {
+        let labels = sin_cos(stimuli_train)?;
+        let [sin, cos] = [0, 1].map(|i| regression(&labels.narrow(1, i, 1)?, 0.0));
+        Ok((angles(&Tensor::cat(&[sin?, cos?], 1)?)?, 2 * (n_neurons + 1)))
+    })?;
     measure("network, M = 10", &|| {
         let net = DeepNetReLU::new(&mut seed(), n_neurons, 10)?;
         train(&net, loss::mse, resp_train, stimuli_train, 50, 1e-4)?;
@@ -392,7 +392,7 @@ pub fn compare_decoders(
             Ok((decoded, n_parameters(&net)))
         })?;
     }
-    Ok(Comparison { rows: results })
+    Ok(Comparison { rows: table })
 }
 
 /// `l2` times the sum of the squared weights plus `l1` times the sum of their absolute values.
@@ -402,17 +402,8 @@ pub(crate) fn penalty(weights: &Tensor, l2: f64, l1: f64) -> Result<Tensor> {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:<40} {:>12} {:>14} {:>8} {:>12}",
-            "decoder", "MSE (deg²)", "circular (°)", "time (s)", "parameters"
-        )?;
-        for row in &self.rows {
-            writeln!(
-                f,
-                "{:<40} {:>12.1} {:>14.2} {:>8.2} {:>12}",
-                row.name, row.mean_squared_error, row.circular_error, row.seconds, row.n_parameters
-            )?;
+        for [name, mse, circular, seconds, n_parameters] in &self.rows {
+            writeln!(f, "{name:<38} {mse:>14} {circular:>18} {seconds:>8} {n_parameters:>10}")?;
         }
         Ok(())
     }
@@ -421,23 +412,13 @@ impl fmt::Display for Comparison {
 impl Comparison {
     /// Called by the kernel for the last line of a cell.
     pub fn evcxr_display(&self) {
-        let mut html = String::from(
-            "<table><thead><tr><th>decoder</th><th>mean squared error (degrees²)</th>\
-             <th>circular error (degrees)</th><th>time (s)</th><th>parameters</th></tr></thead>",
-        );
-        for row in &self.rows {
-            // Writing to a string cannot fail.
-            let _ = write!(
-                html,
-                "<tr><td style='text-align: left'>{}</td><td>{:.1}</td><td>{:.2}</td><td>{:.2}</td>\
-                 <td>{}</td></tr>",
-                row.name, row.mean_squared_error, row.circular_error, row.seconds, row.n_parameters
-            );
-        }
-        println!(
-            "EVCXR_BEGIN_CONTENT text/html\n{html}</table>\nEVCXR_END_CONTENT\n\
-             EVCXR_BEGIN_CONTENT text/plain\n{self}\nEVCXR_END_CONTENT"
-        );
+        let row = |cells: &[String; 5]| {
+            format!("<tr><td style='text-align: left'>{}</td></tr>", cells.join("</td><td>"))
+        };
+        let mut html: Vec<String> = self.rows.iter().map(row).collect();
+        html[0] = html[0].replace("td", "th");
+        let html = format!("<table>{}</table>", html.concat());
+        show(&Formats::from([("text/plain", self.to_string()), ("text/html", html)]));
     }
 }
 

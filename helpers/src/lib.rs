@@ -57,4 +57,4 @@ pub use recording::{
 pub use rng::{NumpyRng, TorchRng};
 pub use session::{CaughtUp, catch_up, feedback, setup, video};
 pub use sgd::SGD;
-pub use train::{animate_training, report_loss, train_and_test};
+pub use train::{animate_training, report_loss, slope_along, train_and_test};

@@ -3,11 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use candle_core::{Error, Result, Tensor};
+use candle_core::{DType, Device, Error, IndexOp, Module, Result, Tensor};
 use candle_nn::{Optimizer, loss};
 
 use crate::kernel;
-use crate::net::Network;
+use crate::net::{DeepNetReLU, Network};
 use crate::plots::{Figure, animation, axes, plot_decoded};
 use crate::sgd::SGD;
 
@@ -109,10 +109,55 @@ pub fn animate_training(
             let decoded = plot_decoded(&net.forward(test_data)?, test_labels)?;
             frames.push(decoded.title(&format!("after {epoch} epochs")));
         }
-        let loss = loss::mse(&net.forward(train_data)?, train_labels)?;
-        optimizer.step(&loss.backward()?)?;
+        if epoch < n_epochs {
+            let loss = loss::mse(&net.forward(train_data)?, train_labels)?;
+            optimizer.step(&loss.backward()?)?;
+        }
     }
     Ok(animation(&frames))
+}
+
+/// The slope of the mean squared error along one weight of `W_in`: the loss with the weight larger
+/// by `step` minus the loss with the weight smaller by `step`, divided by `2 step`. Afterwards the
+/// weight is what it was.
+///
+/// # Errors
+/// If the shapes do not match, or there is no such unit or neuron.
+///
+/// ```
+/// use helpers::net::DeepNetReLU;
+/// use helpers::*;
+/// # fn main() -> Result<()> {
+/// let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 2, 4)?;
+/// let (r, ori) = (Tensor::new(&[[3f32, 1.]], &Device::Cpu)?, Tensor::new(&[[90f32]], &Device::Cpu)?);
+/// let slope = slope_along(&net, 0, 1, 1e-4, &r, &ori)?; // unit 0, neuron 1
+/// let gradients = loss::mse(&net.forward(&r)?, &ori)?.backward()?;
+/// let gradient = item(&gradients.get(net.in_layer.weight()).unwrap().i((0, 1))?)?;
+/// assert!((slope - f64::from(gradient)).abs() < 0.01 * slope.abs());
+/// # Ok(()) }
+/// ```
+pub fn slope_along(
+    net: &DeepNetReLU,
+    unit: usize,
+    neuron: usize,
+    step: f64,
+    r: &Tensor,
+    ori: &Tensor,
+) -> Result<f64> {
+    let w_in = net.in_layer.weight();
+    let before = w_in.copy()?;
+    before.i((unit, neuron))?;
+    let loss_with = |change: f64| -> Result<f64> {
+        let mut weights = before.to_vec2::<f32>()?;
+        weights[unit][neuron] += change as f32;
+        w_in.set(&Tensor::from_vec(weights.concat(), w_in.shape(), &Device::Cpu)?)?;
+        let out = net.forward(r)?.to_dtype(DType::F64)?; // f32 is too coarse for a loss of 44,000
+        loss::mse(&out, &ori.to_dtype(DType::F64)?)?.to_scalar()
+    };
+    let losses = [step, -step].map(loss_with);
+    w_in.set(&before)?;
+    let [larger, smaller] = losses;
+    Ok((larger? - smaller?) / (2.0 * step))
 }
 
 /// Explains an error of a loss function by shapes or types that differ, if they do.

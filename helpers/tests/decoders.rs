@@ -155,9 +155,15 @@ fn all_decoders_are_compared_on_the_test_set() {
     let (test, true_ori) = tuned(99);
     let table = compare_decoders(&resp, &stimuli, &test, &true_ori).unwrap().to_string();
     let rows: Vec<&str> = table.lines().collect();
-    assert_eq!(rows.len(), 9, "{table}");
+    assert_eq!(rows.len(), 10, "{table}");
     let regression = rows.iter().find(|row| row.contains("ridge 100")).unwrap();
     assert!(regression.trim_end().ends_with("91"), "90 weights and a bias: {regression}");
+    let circular = rows.iter().find(|row| row.contains("regression, sine and cosine")).unwrap();
+    let [.., error, _, n_parameters] = circular.split_whitespace().collect::<Vec<_>>()[..] else {
+        panic!("{circular}")
+    };
+    assert_eq!(n_parameters, "182", "two regressions");
+    assert!(error.parse::<f64>().unwrap() < 4.0, "{circular}");
     let network = rows.iter().find(|row| row.starts_with("network, M = 10 ")).unwrap();
     assert!(network.trim_end().ends_with("921"), "{network}");
 }
