@@ -1,54 +1,67 @@
-//! Checks of the bonus notebook's exercises. They fail as [`super::check_exercise_2_2`] does.
+//! Checks of the bonus notebook's exercises. They return an error when [`super::check_exercise_2_2`]
+//! does.
 
 use candle_core::{D, DType, Device, Error, Module, Result, Tensor, Var, bail};
 use candle_nn::loss;
 use candle_nn::ops::log_softmax;
 
 use super::{
-    KEEP_GRADIENTS, LossFn, Mistakes, ROUNDING, Verdict, compare, expect_shape, first_mismatch,
-    run, to_vec, uniform,
+    KEEP_GRADIENTS, LossFn, ROUNDING, Verdict, compare, expect_shape, first_mismatch, run, to_vec,
+    uniform,
 };
 use crate::decoders::{angles, penalty, sin_cos};
 use crate::net::DeepNetReLU;
 use crate::rng::TorchRng;
 
-/// Checks the gradient by hand: whether `gradient_of_w_in(&net, &r, &ori)` is the gradient of the
-/// mean squared error with respect to `W_in`, `(n_hidden, n_inputs)`.
+/// Checks bonus exercise 2.1: whether `gradient_of_w_in(&net, &r, &ori)` is the gradient of the mean
+/// squared error with respect to `W_in`, `(n_hidden, n_inputs)`.
 pub fn check_exercise_gradient(
     gradient_of_w_in: impl Fn(&DeepNetReLU, &Tensor, &Tensor) -> Result<Tensor>,
 ) -> Result<Verdict> {
     Verdict::new(gradient(&gradient_of_w_in))
 }
 
-/// Checks the way to sine and cosine and back: whether `to_sin_cos(&stimuli)` is `(n_stimuli, 2)`,
-/// sine first, and `from_sin_cos(&out)` degrees from 0 to below 360, `(n_stimuli, 1)`.
+/// Checks bonus exercise 4.1: whether `to_sin_cos(&stimuli)` returns sine and cosine,
+/// `(n_stimuli, 2)`, and `from_sin_cos(&out)` returns degrees from 0 to 360, `(n_stimuli, 1)`.
 pub fn check_exercise_sin_cos(
     to_sin_cos: impl Fn(&Tensor) -> Result<Tensor>,
     from_sin_cos: impl Fn(&Tensor) -> Result<Tensor>,
 ) -> Result<Verdict> {
-    Verdict::new(round_trip(&to_sin_cos, &from_sin_cos))
+    let parts = [
+        ("to_sin_cos", sines_and_cosines(&to_sin_cos)),
+        ("from_sin_cos", angles_of_pairs(&from_sin_cos)),
+    ];
+    if parts.iter().all(|(_, part)| part.is_ok()) {
+        let n = ORIENTATIONS.len();
+        return Verdict::new(Ok(format!("both functions are right for {n} orientations")));
+    }
+    let lines = parts.map(|(name, part)| match part {
+        Ok(()) => format!("{name} is right."),
+        Err(err) => format!("{name}: {}.", err.to_string().lines().next().unwrap_or_default()),
+    });
+    Verdict::new(Err(Error::Msg(lines.join("\t"))))
 }
 
-/// Checks the loss of a classifier: whether `nll(&log_p, &classes)` is minus the mean of the log
+/// Checks bonus exercise 4.2: whether `nll(&log_p, &classes)` is minus the mean of the log
 /// probabilities of the true classes.
 pub fn check_exercise_nll(nll: LossFn) -> Result<Verdict> {
     Verdict::new(negative_log_likelihood(nll))
 }
 
-/// Checks the penalty: whether `regularizer(&w_in, l2, l1)` is `l2` times the sum of the squared
-/// weights plus `l1` times the sum of their absolute values.
+/// Checks bonus exercise 6: whether the penalty `regularizer(&w_in, l2, l1)` is `l2` times the sum of
+/// the squared weights plus `l1` times the sum of their absolute values.
 pub fn check_exercise_penalty(
     regularizer: impl Fn(&Tensor, f64, f64) -> Result<Tensor>,
 ) -> Result<Verdict> {
-    Verdict::new(regularization(&regularizer))
+    Verdict::new(weight_penalty(&regularizer))
 }
 
 type GradientOfWIn<'a> = dyn Fn(&DeepNetReLU, &Tensor, &Tensor) -> Result<Tensor> + 'a;
 
 fn gradient(answer: &GradientOfWIn) -> Result<String> {
     compare_gradient(answer, 6, 4.0)?;
-    compare_gradient(answer, 11, 1e4)?; // large gradients, which must not be clipped
-    Ok("the gradient of W_in is that of backward(), for a test net and test stimuli".into())
+    compare_gradient(answer, 11, 1e4)?; // large gradients show whether the answer clips them
+    Ok("your gradient of W_in equals that of backward(), for a test net and test stimuli".into())
 }
 
 #[rustfmt::skip] // one line each mistake
@@ -60,14 +73,14 @@ fn compare_gradient(answer: &GradientOfWIn, n_stimuli: usize, highest: f32) -> R
     let ori = uniform(&mut rng, (n_stimuli, 1), 0.0, highest)?;
     let got = run(|| answer(&net, &r, &ori))?;
     let hint = match *got.dims() {
-        [n, m] if (n, m) == (n_inputs, n_hidden) => "its transpose: which of the two goes first in the product?",
-        [1, m] if m == n_hidden => "that of W_out: the gradient goes on, through ReLU, to the responses",
-        [m] if m == n_hidden => "that of b_in: multiply by the responses, do not sum",
-        [n, m] if (n, m) == (n_stimuli, n_hidden) => "that of the hidden layer: multiply by the responses at the end",
+        [n, m] if (n, m) == (n_inputs, n_hidden) => "swap the factors of the last product: this is the transpose",
+        [1, m] if m == n_hidden => "go on through w_out and the ReLU to the responses: this has the shape of W_out",
+        [m] if m == n_hidden => "multiply by the responses instead of summing: this has the shape of b_in",
+        [n, m] if (n, m) == (n_stimuli, n_hidden) => "multiply by the responses at the end: this has the shape of the hidden layer",
         _ => "",
     };
     if !hint.is_empty() {
-        bail!("the gradient should have the shape of W_in, ({n_hidden}, {n_inputs}), got {hint}")
+        bail!("the gradient should have the shape of W_in, ({n_hidden}, {n_inputs}):\t{hint}")
     }
     expect_shape(&got, &[n_hidden, n_inputs], "the gradient")?;
 
@@ -82,19 +95,19 @@ fn compare_gradient(answer: &GradientOfWIn, n_stimuli: usize, highest: f32) -> R
         let product = |dl_dz: Result<Tensor>| dl_dz?.t()?.matmul(&r);
         let no_mask = product(Ok(dl_dh.clone()))?;
         Ok(vec![
-            ((expected * p)?, "that is the sum over the stimuli: the loss is their mean, so divide by their number P"),
-            ((expected * 0.5)?, "the 2 of the square's derivative is missing"),
-            ((expected * (0.5 * p))?, "the 2 of the square's derivative and the 1/P of the mean are missing"),
-            ((expected * (p / 216.0))?, "216 is written out: P is the number of stimuli in r, r.dim(0)?"),
-            (expected.neg()?, "the gradient is negated: the error is y minus the true orientation"),
-            (no_mask.clone(), "units that are not active pass no gradient on: multiply by the slope of ReLU, 1 where the hidden unit is active and 0 elsewhere"),
-            ((no_mask * p)?, "units that are not active pass no gradient on, and the mean's 1/P is missing"),
-            (product(&dl_dh * z.relu()?)?, "that multiplies by h itself: the slope of ReLU is 1 where h > 0, whatever h is"),
-            (product(&dl_dh * &z)?, "that multiplies by z itself: the slope of ReLU is 1 where z > 0, whatever z is"),
-            (product(&dl_dh * (1.0 - &active)?)?, "that keeps the units that are not active: the slope of ReLU is 1 where z > 0"),
-            (product(dl_dh.broadcast_mul(&active.mean_keepdim(0)?))?, "the mean of active is used: each stimulus has its own slopes"),
-            (product(dl_dh.relu())?, "ReLU is applied to the gradient: multiply by its slope, active, instead"),
-            (product(active.broadcast_mul(&error))?, "W_out is left out: the error goes back through w_out first"),
+            ((expected * p)?, "divide by the number of stimuli P: this is the gradient of the sum, and the loss is the mean"),
+            ((expected * 0.5)?, "multiply by 2, from the derivative of the square"),
+            ((expected * (0.5 * p))?, "multiply by 2 / P: the square gives the 2, the mean gives the 1 / P"),
+            ((expected * (p / 216.0))?, "divide by r.dim(0)?, the number of stimuli in r, instead of 216"),
+            (expected.neg()?, "change the sign: the error is the output minus the true orientation"),
+            (no_mask.clone(), "multiply by active, the slope of the ReLU: inactive units pass no gradient on"),
+            ((no_mask * p)?, "multiply by active, the slope of the ReLU, and divide by the number of stimuli P"),
+            (product(&dl_dh * z.relu()?)?, "multiply by active instead of h: the slope of the ReLU is 1 wherever h > 0"),
+            (product(&dl_dh * &z)?, "multiply by active instead of z: the slope of the ReLU is 1 wherever z > 0"),
+            (product(&dl_dh * (1.0 - &active)?)?, "multiply by active instead of 1 - active: the slope of the ReLU is 1 where z > 0"),
+            (product(dl_dh.broadcast_mul(&active.mean_keepdim(0)?))?, "multiply by active without taking its mean: each stimulus has its own active units"),
+            (product(dl_dh.relu())?, "multiply the gradient by active instead of applying relu() to it"),
+            (product(active.broadcast_mul(&error))?, "multiply the error by w_out: it goes back through the output layer first"),
         ])
     };
     compare(
@@ -103,11 +116,12 @@ fn compare_gradient(answer: &GradientOfWIn, n_stimuli: usize, highest: f32) -> R
         ROUNDING,
         mistakes,
         |i| format!("the gradient of {n_stimuli} stimuli, row {}, column {}", i / n_inputs + 1, i % n_inputs + 1),
-        "go through the equations line by line: error, through W_out, through ReLU, times the responses",
+        "follow the equation factor by factor: the error times 2 / P, times w_out, times active, times the responses",
     )
 }
 
-/// Orientations without a pattern, each with the length of the pair that a network answers.
+/// Orientations without a pattern, each with a factor for its sine and cosine, because the outputs of a
+/// network do not lie on the unit circle.
 #[rustfmt::skip]
 const ORIENTATIONS: [(f32, f32); 9] = [
     (5.37, 0.7), (12.34, 1.9), (77.77, 0.05), (100.4, 1.0), (135.25, 3.1), (190.66, 0.4),
@@ -119,27 +133,23 @@ fn column(values: &[f32]) -> Result<Tensor> {
 }
 
 #[rustfmt::skip] // one line each mistake
-fn round_trip(
-    to: &dyn Fn(&Tensor) -> Result<Tensor>,
-    from: &dyn Fn(&Tensor) -> Result<Tensor>,
-) -> Result<String> {
-    let n = ORIENTATIONS.len();
+fn sines_and_cosines(to: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<()> {
     let stimuli = column(&ORIENTATIONS.map(|(degrees, _)| degrees))?;
     let got = run(|| to(&stimuli))?;
-    expect_shape(&got, &[n, 2], "what to_sin_cos returns")?;
+    expect_shape(&got, &[ORIENTATIONS.len(), 2], "the result")?;
     let pairs = sin_cos(&stimuli)?;
     let mistakes = || {
         let (sin, cos) = (pairs.narrow(1, 0, 1)?, pairs.narrow(1, 1, 1)?);
         let sines = |angles: Result<Tensor>| angles.and_then(|x| Tensor::cat(&[x.sin()?, x.cos()?], 1));
         Ok(vec![
-            (Tensor::cat(&[&cos, &sin], 1)?, "sine comes first, cosine second"),
-            (sines(Ok(stimuli.clone()))?, "sin() and cos() want radians: multiply degrees by pi / 180"),
-            (sines(&stimuli * 1f64.to_degrees())?, "degrees are multiplied by 180 / pi: multiply by pi / 180"),
-            (Tensor::cat(&[&sin, &sin], 1)?, "that is the sine twice"),
-            (Tensor::cat(&[&cos, &cos], 1)?, "that is the cosine twice"),
-            (Tensor::cat(&[&sin.neg()?, &cos], 1)?, "the sine is negated"),
-            (sin_cos(&(&stimuli * 2.0)?)?, "that is the double angle: orientations run from 0 to 360 degrees here, take the angle itself"),
-            (sin_cos(&(&stimuli * 0.5)?)?, "that is half of the angle: multiply degrees by pi / 180"),
+            (Tensor::cat(&[&cos, &sin], 1)?, "put the sine first and the cosine second"),
+            (sines(Ok(stimuli.clone()))?, "convert degrees to radians first: multiply by pi / 180"),
+            (sines(&stimuli * 1f64.to_degrees())?, "multiply by pi / 180 instead of 180 / pi"),
+            (Tensor::cat(&[&sin, &sin], 1)?, "use the cosine in the second column: both columns are the sine"),
+            (Tensor::cat(&[&cos, &cos], 1)?, "use the sine in the first column: both columns are the cosine"),
+            (Tensor::cat(&[&sin.neg()?, &cos], 1)?, "change the sign of the sine"),
+            (sin_cos(&(&stimuli * 2.0)?)?, "use the angle itself, not the double angle: orientations run from 0 to 360 degrees here"),
+            (sin_cos(&(&stimuli * 0.5)?)?, "multiply degrees by pi / 180: this is half the angle"),
         ])
     };
     compare(
@@ -147,37 +157,40 @@ fn round_trip(
         &pairs,
         1.3e-3, // a constant may be rounded
         mistakes,
-        |i| format!("to_sin_cos, row {}, column {} ({} degrees)", i / 2 + 1, i % 2 + 1, ORIENTATIONS[i / 2].0),
-        "the columns are sine and cosine of the orientation",
-    )?;
+        |i| format!("row {}, column {} ({} degrees)", i / 2 + 1, i % 2 + 1, ORIENTATIONS[i / 2].0),
+        "return the sine of the orientation in column 1 and its cosine in column 2",
+    )
+}
 
-    let lengths = column(&ORIENTATIONS.map(|(_, length)| length))?;
-    let pairs = pairs.broadcast_mul(&lengths)?;
+#[rustfmt::skip] // one line each mistake
+fn angles_of_pairs(from: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<()> {
+    let factors = column(&ORIENTATIONS.map(|(_, factor)| factor))?;
+    let pairs = sin_cos(&column(&ORIENTATIONS.map(|(degrees, _)| degrees))?)?.broadcast_mul(&factors)?;
     let got = run(|| from(&pairs))?;
-    expect_shape(&got, &[n, 1], "what from_sin_cos returns")?;
+    expect_shape(&got, &[ORIENTATIONS.len(), 1], "the result")?;
     if to_vec(&got)?.iter().any(|angle| angle.is_nan()) {
-        bail!("from_sin_cos returns NaN:\tasin() and acos() want numbers up to 1, which a network's are not: use sin.atan2(cos)")
+        bail!("the result has NaN:\tuse sin.atan2(cos): asin() and acos() give NaN above 1, and a network can output more than 1")
     }
     let mistakes = || {
         type Angle = fn(f32, f32, f32) -> f32; // of sine, cosine and the right angle
         let mistakes: [(Angle, &str); 17] = [
-            (|s, c, _| s.atan2(c).to_degrees(), "half of the angles are negative: orientations are 0 to 360 degrees, rem_euclid(360.0) brings them there"),
-            (|s, c, _| s.atan2(c).to_degrees().abs(), "half of the angles are mirrored by abs(): rem_euclid(360.0) brings negative ones to 0 to 360"),
-            (|s, c, _| s.atan2(c).to_degrees().max(0.0), "negative angles are cut off: rem_euclid(360.0) brings them to 0 to 360"),
-            (|s, c, _| s.atan2(c).to_degrees() + 180.0, "all angles are shifted by 180 degrees: only negative ones need 360 more, rem_euclid(360.0) does it"),
-            (|s, c, _| s.atan2(c).to_degrees() + 360.0, "all angles are shifted by 360 degrees: only negative ones need that, rem_euclid(360.0) does it"),
-            (|s, c, _| c.atan2(s).to_degrees().rem_euclid(360.0), "sine and cosine are swapped: it is sine.atan2(cosine)"),
-            (|s, c, _| c.atan2(s).to_degrees(), "sine and cosine are swapped, and negative angles need rem_euclid(360.0)"),
-            (|_, _, a| a.to_radians(), "that is in radians: to_degrees() makes degrees of them"),
-            (|s, c, _| s.atan2(c), "that is in radians, and some are negative: use to_degrees(), then rem_euclid(360.0)"),
-            (|s, c, _| s.atan2(c).rem_euclid(360.0), "that is in radians: use to_degrees() before rem_euclid(360.0)"),
-            (|_, _, a| 360.0 - a, "the angles are mirrored: the sine has the wrong sign"),
-            (|_, _, a| a / 2.0, "the angles are halved: to_sin_cos does not double them"),
-            (|_, _, a| (2.0 * a).rem_euclid(360.0), "the angles are doubled: to_sin_cos does not halve them"),
-            (|_, _, a| a.rem_euclid(180.0), "the angles end at 180 degrees: bring them to 0 to 360, by rem_euclid(360.0)"),
-            (|s, c, _| (s / c).atan().to_degrees(), "atan(sine / cosine) knows half of the circle only: use sine.atan2(cosine)"),
-            (|s, c, _| (s / c).atan().to_degrees().rem_euclid(360.0), "atan(sine / cosine) knows half of the circle only: use sine.atan2(cosine)"),
-            (|_, _, a| a.round(), "the angles are rounded to whole degrees: keep the fraction"),
+            (|s, c, _| s.atan2(c).to_degrees(), "use rem_euclid(360.0): half of the angles are negative, and orientations run from 0 to 360 degrees"),
+            (|s, c, _| s.atan2(c).to_degrees().abs(), "use rem_euclid(360.0) instead of abs(), which mirrors the negative angles"),
+            (|s, c, _| s.atan2(c).to_degrees().max(0.0), "use rem_euclid(360.0) for negative angles instead of setting them to 0"),
+            (|s, c, _| s.atan2(c).to_degrees() + 180.0, "use rem_euclid(360.0) instead of adding 180: only negative angles need a shift, by 360 degrees"),
+            (|s, c, _| s.atan2(c).to_degrees() + 360.0, "use rem_euclid(360.0) instead of adding 360: only negative angles need a shift"),
+            (|s, c, _| c.atan2(s).to_degrees().rem_euclid(360.0), "use sin.atan2(cos): sine and cosine are swapped"),
+            (|s, c, _| c.atan2(s).to_degrees(), "use sin.atan2(cos), then rem_euclid(360.0): sine and cosine are swapped, and some angles are negative"),
+            (|_, _, a| a.to_radians(), "convert to degrees with to_degrees(): this is in radians"),
+            (|s, c, _| s.atan2(c), "use to_degrees(), then rem_euclid(360.0): this is in radians, and some angles are negative"),
+            (|s, c, _| s.atan2(c).rem_euclid(360.0), "use to_degrees() before rem_euclid(360.0): this is in radians"),
+            (|_, _, a| 360.0 - a, "change the sign of the sine: the angles are mirrored"),
+            (|_, _, a| a / 2.0, "do not halve the angles: to_sin_cos does not double them"),
+            (|_, _, a| (2.0 * a).rem_euclid(360.0), "do not double the angles: to_sin_cos does not halve them"),
+            (|_, _, a| a.rem_euclid(180.0), "use rem_euclid(360.0): these angles end at 180 degrees"),
+            (|s, c, _| (s / c).atan().to_degrees(), "use sin.atan2(cos): atan(sin / cos) covers only half of the circle"),
+            (|s, c, _| (s / c).atan().to_degrees().rem_euclid(360.0), "use sin.atan2(cos): atan(sin / cos) covers only half of the circle"),
+            (|_, _, a| a.round(), "keep the fraction: these angles are rounded to whole degrees"),
         ];
         let result = |(angle, hint): (Angle, _)| {
             let pairs = pairs.to_vec2::<f32>()?;
@@ -191,35 +204,41 @@ fn round_trip(
         &angles(&pairs)?,
         ROUNDING,
         mistakes,
-        |i| format!("from_sin_cos, row {}: sine and cosine of {} degrees, times {}", i + 1, ORIENTATIONS[i].0, ORIENTATIONS[i].1),
-        "it is sine.atan2(cosine), in degrees, brought to 0 to 360 by rem_euclid(360.0)",
-    )?;
-    Ok(format!("sine and cosine, and back, are right for {n} orientations"))
+        |i| format!("row {} (sine and cosine of {} degrees, times {})", i + 1, ORIENTATIONS[i].0, ORIENTATIONS[i].1),
+        "use sin.atan2(cos), convert to degrees, and bring negative angles to 0 to 360 with rem_euclid(360.0)",
+    )
 }
 
-/// Compares losses, each of another parameter, and then their gradients.
-fn compare_losses(
+/// Computes a loss on one test case.
+type Loss<Case> = fn(&Case) -> Result<Tensor>;
+
+/// Compares a loss on each test case, and then its gradient for that case's parameter.
+fn compare_losses<Case>(
     what: &str,
-    parameters: &[&Var],
+    (cases, parameter): (&[Case], fn(&Case) -> &Var),
     got: &[Tensor],
-    expected: &[Tensor],
-    mistakes: impl FnOnce() -> Result<Mistakes>,
+    expected: Loss<Case>,
+    mistakes: &[(Loss<Case>, &'static str)],
     otherwise: &str,
 ) -> Result<()> {
+    let of_all = |loss: Loss<Case>| cases.iter().map(loss).collect::<Result<Vec<_>>>();
     for loss in got {
         expect_shape(loss, &[], what)?;
     }
+    let expected = of_all(expected)?;
+    let stacked = |&(loss, hint): &(Loss<Case>, _)| Ok((Tensor::stack(&of_all(loss)?, 0)?, hint));
     compare(
         &Tensor::stack(got, 0)?,
-        &Tensor::stack(expected, 0)?,
+        &Tensor::stack(&expected, 0)?,
         ROUNDING,
-        mistakes,
+        || mistakes.iter().map(stacked).collect(),
         |i| format!("{what} of test case {}", i + 1),
         otherwise,
     )?;
-    for (parameter, (got, expected)) in parameters.iter().zip(got.iter().zip(expected)) {
+    for (case, (got, expected)) in cases.iter().zip(got.iter().zip(&expected)) {
         let (got, expected) = (run(|| got.backward())?, expected.backward()?);
-        let (Some(got), Some(expected)) = (got.get(parameter), expected.get(parameter)) else {
+        let (Some(got), Some(expected)) = (got.get(parameter(case)), expected.get(parameter(case)))
+        else {
             bail!(
                 "{what} is right, but has no gradient, so training would learn nothing from \
                  it:\t{KEEP_GRADIENTS}"
@@ -240,7 +259,7 @@ struct Classified {
 
 impl Classified {
     fn new(n_classes: usize, classes: &[u32]) -> Result<Self> {
-        // Some probabilities are so low that adding a small number to them would show.
+        // Some probabilities are so low that an answer which adds a small number to them differs.
         let out = uniform(&mut TorchRng::manual_seed(8), (classes.len(), n_classes), -15.0, 15.0)?;
         let out = Var::from_tensor(&out)?;
         let log_p = log_softmax(&out, D::Minus1)?;
@@ -254,48 +273,43 @@ fn negative_log_likelihood(nll: LossFn) -> Result<String> {
     let mut got = Vec::new();
     for Classified { log_p, classes, .. } in &cases {
         let loss = run(|| nll(log_p, classes)).map_err(|err| match err.to_string() {
-            hint if hint.contains("gather") => Error::Msg(format!("{hint}:\tgather(&index, 1) wants one index for each row, classes.unsqueeze(1)")),
+            hint if hint.contains("gather") => Error::Msg(format!("{hint}:\tuse classes.unsqueeze(1)? as index: gather(&index, 1) needs one row of it for each row of log_p")),
             _ => err,
         })?;
         if loss.elem_count() == classes.elem_count() {
-            bail!("the loss should be one number, got one for each stimulus: take the mean")
+            bail!("take the mean over the stimuli: the loss should be one number, got one for each stimulus")
         }
         got.push(loss);
     }
-    type Of = fn(&Classified) -> Result<Tensor>;
-    let of_all = |loss: Of| cases.iter().map(loss).collect::<Result<Vec<_>>>();
-    let mistakes = || {
-        fn right(c: &Classified) -> Result<Tensor> {
-            loss::nll(&c.log_p, &c.classes)
-        }
-        fn sum(c: &Classified) -> Result<Tensor> {
-            right(c)? * c.log_p.dim(0)? as f64
-        }
-        let mistakes: [(Of, &str); 12] = [
-            (|c| right(c)?.neg(), "the sign is missing: a loss is large where the network is wrong, and log p is largest, 0, where it is right"),
-            (sum, "that is the sum over the stimuli: take the mean"),
-            (|c| sum(c)?.neg(), "that is the sum, without the minus: take the mean of -log p"),
-            (|c| right(c)? / c.log_p.dim(1)? as f64, "that divides by the number of classes as well: only the true class of each stimulus counts, divide by the number of stimuli"),
-            (|c| right(c)?.neg()? / c.log_p.dim(1)? as f64, "that divides by the number of classes as well, and the minus is missing"),
-            (|c| sum(c)? / c.log_p.dim(1)? as f64, "that divides by the number of classes: divide by the number of stimuli"),
-            (|c| c.log_p.gather(&c.classes.unsqueeze(1)?, 1)?.exp()?.mean_all()?.neg(), "log_p holds logarithms already: no exp()"),
-            (|c| c.log_p.mean_all()?.neg(), "that is the mean over all classes: only the true class of each stimulus counts, see gather()"),
-            (|c| c.log_p.sum_all()?.neg()? / c.log_p.dim(0)? as f64, "that is the sum over all classes: only the true class of each stimulus counts, see gather()"),
-            (|c| c.log_p.max(1)?.mean_all()?.neg(), "that takes the likeliest class: take the true one"),
-            (|c| c.log_p.index_select(&c.classes, 1)?.mean_all()?.neg(), "index_select() takes each class from every row: gather() picks one from each row"),
-            (|c| c.log_p.index_select(&c.classes, 1)?.sum_all()?.neg()? / c.log_p.dim(0)? as f64, "index_select() takes each class from every row: gather() picks one from each row"),
-        ];
-        mistakes.into_iter().map(|(loss, hint)| Ok((Tensor::stack(&of_all(loss)?, 0)?, hint))).collect()
-    };
+    fn right(c: &Classified) -> Result<Tensor> {
+        loss::nll(&c.log_p, &c.classes)
+    }
+    fn sum(c: &Classified) -> Result<Tensor> {
+        right(c)? * c.log_p.dim(0)? as f64
+    }
+    let mistakes: [(Loss<Classified>, &str); 12] = [
+        (|c| right(c)?.neg(), "change the sign: log p is largest, 0, where the network is right, and there the loss should be smallest"),
+        (sum, "take the mean over the stimuli instead of the sum"),
+        (|c| sum(c)?.neg(), "take the mean over the stimuli instead of the sum, and change the sign"),
+        (|c| right(c)? / c.log_p.dim(1)? as f64, "divide by the number of stimuli only: this is also divided by the number of classes"),
+        (|c| right(c)?.neg()? / c.log_p.dim(1)? as f64, "divide by the number of stimuli only, not by that of classes as well, and change the sign"),
+        (|c| sum(c)? / c.log_p.dim(1)? as f64, "divide by the number of stimuli instead of the number of classes"),
+        (|c| c.log_p.gather(&c.classes.unsqueeze(1)?, 1)?.exp()?.mean_all()?.neg(), "leave out exp(): the loss is the mean of log p, not of p"),
+        (|c| c.log_p.mean_all()?.neg(), "pick the true class of each stimulus with gather(): this is the mean over all classes"),
+        (|c| c.log_p.sum_all()?.neg()? / c.log_p.dim(0)? as f64, "pick the true class of each stimulus with gather(): this is the sum over all classes"),
+        (|c| c.log_p.max(1)?.mean_all()?.neg(), "pick the true class of each stimulus: this is the most probable class"),
+        (|c| c.log_p.index_select(&c.classes, 1)?.mean_all()?.neg(), "use gather(), which picks one class from each row: index_select() picks each class from all rows"),
+        (|c| c.log_p.index_select(&c.classes, 1)?.sum_all()?.neg()? / c.log_p.dim(0)? as f64, "use gather(), which picks one class from each row: index_select() picks each class from all rows"),
+    ];
     compare_losses(
         "the loss",
-        &cases.each_ref().map(|case| &case.out),
+        (&cases, |c| &c.out),
         &got,
-        &of_all(|c| loss::nll(&c.log_p, &c.classes))?,
-        mistakes,
-        "take log p of each stimulus' true class, the mean of these, and the minus",
+        right,
+        &mistakes,
+        "take log p of the true class of each stimulus, then the mean over stimuli, then the minus sign",
     )?;
-    Ok("the loss is the negative log-likelihood, and so is its gradient, for 5 stimuli of 4 classes and 3 of 6".into())
+    Ok("the loss and its gradient are right, for 5 stimuli of 4 classes and 3 of 6".into())
 }
 
 struct Penalized {
@@ -317,41 +331,36 @@ impl Penalized {
 }
 
 #[rustfmt::skip] // one line each mistake
-fn regularization(answer: &dyn Fn(&Tensor, f64, f64) -> Result<Tensor>) -> Result<String> {
+fn weight_penalty(answer: &dyn Fn(&Tensor, f64, f64) -> Result<Tensor>) -> Result<String> {
     let cases = [
         Penalized::new((2, 3), 3.0, 0.3, 0.05)?,
         Penalized::new((4, 5), 0.5, 0.04, 0.7)?,
         Penalized::new((3, 2), 40.0, 1e-3, 0.02)?,
     ];
-    type Of = fn(&Penalized) -> Result<Tensor>;
-    let of_all = |penalty: Of| cases.iter().map(penalty).collect::<Result<Vec<_>>>();
     let got = cases.iter().map(|c| run(|| answer(&c.weights, c.l2, c.l1)));
-    let mistakes = || {
-        let mistakes: [(Of, &str); 14] = [
-            (|c| c.with(c.l1, c.l2), "l1 and l2 are swapped"),
-            (|c| c.with(c.l2, 0.0), "the L1 part is missing"),
-            (|c| c.with(0.0, c.l1), "the L2 part is missing"),
-            (|c| c.with(c.l2, c.l1)? / c.weights.elem_count() as f64, "these are means: take sums"),
-            (|c| c.with(c.l2 / 2.0, c.l1), "the L2 part is halved: it is l2 times the sum of the squares, without a factor 1/2"),
-            (|c| c.with(1.0, 1.0), "l2 and l1 are left out: multiply each sum by its factor"),
-            (|c| c.with(c.l2, 1.0), "l1 is left out: multiply the sum of the absolute values by it"),
-            (|c| c.with(1.0, c.l1), "l2 is left out: multiply the sum of the squares by it"),
-            (|c| c.with(c.l2 * c.l2, c.l1), "l2 is squared: multiply after squaring"),
-            (|c| c.with(c.l2, -c.l1), "the L1 part is subtracted: add it"),
-            (|c| (c.weights.sqr()?.sum_all()?.sqrt()? * c.l2)? + c.with(0.0, c.l1)?, "no square root: the L2 part is the sum of the squares"),
-            (|c| c.with(c.l2, 0.0)? + (c.weights.sum_all()? * c.l1)?, "abs() is missing: the L1 part is the sum of the absolute values"),
-            (|c| (c.weights.sum_all()?.sqr()? * c.l2)? + c.with(0.0, c.l1)?, "that squares the sum: square each weight, then sum"),
-            (|c| c.with(c.l2, 0.0)? + (c.weights.sum_all()?.abs()? * c.l1)?, "that is the absolute value of the sum: take it of each weight, then sum"),
-        ];
-        mistakes.into_iter().map(|(penalty, hint)| Ok((Tensor::stack(&of_all(penalty)?, 0)?, hint))).collect()
-    };
+    let mistakes: [(Loss<Penalized>, &str); 14] = [
+        (|c| c.with(c.l1, c.l2), "swap l1 and l2"),
+        (|c| c.with(c.l2, 0.0), "add the L1 part, l1 × (sum of absolute weights)"),
+        (|c| c.with(0.0, c.l1), "add the L2 part, l2 × (sum of squared weights)"),
+        (|c| c.with(c.l2, c.l1)? / c.weights.elem_count() as f64, "take sums instead of means"),
+        (|c| c.with(c.l2 / 2.0, c.l1), "leave out the factor 1/2 of the L2 part"),
+        (|c| c.with(1.0, 1.0), "multiply each sum by its factor, l2 or l1"),
+        (|c| c.with(c.l2, 1.0), "multiply the sum of absolute weights by l1"),
+        (|c| c.with(1.0, c.l1), "multiply the sum of squared weights by l2"),
+        (|c| c.with(c.l2 * c.l2, c.l1), "square the weights first, then multiply by l2: here l2 is squared as well"),
+        (|c| c.with(c.l2, -c.l1), "add the L1 part instead of subtracting it"),
+        (|c| (c.weights.sqr()?.sum_all()?.sqrt()? * c.l2)? + c.with(0.0, c.l1)?, "leave out the square root: the L2 part is the sum of squared weights"),
+        (|c| c.with(c.l2, 0.0)? + (c.weights.sum_all()? * c.l1)?, "use abs() for the L1 part, which is the sum of absolute weights"),
+        (|c| (c.weights.sum_all()?.sqr()? * c.l2)? + c.with(0.0, c.l1)?, "square each weight first, then sum: this is the square of the sum"),
+        (|c| c.with(c.l2, 0.0)? + (c.weights.sum_all()?.abs()? * c.l1)?, "take the absolute value of each weight first, then sum: this is the absolute value of the sum"),
+    ];
     compare_losses(
         "the penalty",
-        &cases.each_ref().map(|case| &case.weights),
+        (&cases, |c| &c.weights),
         &got.collect::<Result<Vec<_>>>()?,
-        &of_all(|c| c.with(c.l2, c.l1))?,
-        mistakes,
-        "it is l2 times the sum of the squares plus l1 times the sum of the absolute values",
+        |c| c.with(c.l2, c.l1),
+        &mistakes,
+        "use l2 × (sum of squared weights) + l1 × (sum of absolute weights)",
     )?;
     Ok(format!("the penalty and its gradient are right, for {} sets of weights", cases.len()))
 }
