@@ -41,13 +41,14 @@ const STD: [(&str, &[&str]); 4] = [
     ("std", &["core", "alloc", "hashbrown"]),
 ];
 
-/// Writes a home of cargo's in `folder/cargo`, whose cargo is this program's command `cargo`, and a
-/// standard library in `folder/std`, from the vendored crates and the toolchain's sources.
-pub fn write(folder: &Path, vendored: &Path, xtask: &Path) -> Result<()> {
+/// Writes a home of cargo's in `folder/cargo`, whose cargo is the command `cargo` of the kernel's copy
+/// of this program beside `folder`, and a standard library in `folder/std`, from the vendored crates
+/// and the toolchain's sources.
+pub fn write(folder: &Path, vendored: &Path) -> Result<()> {
     let bin = folder.join("cargo/bin");
     fs::create_dir_all(&bin)?;
     let program = bin.join("cargo");
-    fs::write(&program, format!("#!/bin/sh\nexec '{}' cargo \"$@\"\n", xtask.display()))?;
+    fs::write(&program, "#!/bin/sh\nexec \"${0%/*}/../../../xtask\" cargo \"$@\"\n")?;
     fs::set_permissions(program, fs::Permissions::from_mode(0o755))?;
 
     let (std, library) = (folder.join("std"), std_source()?);

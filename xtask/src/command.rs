@@ -5,11 +5,13 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 
 use crate::root;
 
 /// Runs a command to its end. A failure is an error.
 pub fn run(command: &mut Command) -> Result<()> {
+    signal_after_death(command, Signal::TERM);
     let program = Path::new(command.get_program()).to_path_buf();
     let status = command.status().with_context(|| format!("cannot start {}", program.display()))?;
     if !status.success() {
@@ -17,6 +19,19 @@ pub fn run(command: &mut Command) -> Result<()> {
         bail!("{} failed ({status}): see above", name.display());
     }
     Ok(())
+}
+
+/// Has a program get a signal when this process is killed: the next call must not find it at work.
+pub fn signal_after_death(command: &mut Command, signal: Signal) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        let request = move || Ok(rustix::process::set_parent_process_death_signal(Some(signal))?);
+        // SAFETY: between fork and exec only a system call is made.
+        unsafe { command.pre_exec(request) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (command, signal);
 }
 
 /// The first line that a program prints, or `None` if it cannot be run or fails.

@@ -55,6 +55,10 @@ fn print_installation(line: impl Fn(&str, String)) -> Result<()> {
         |program: std::path::PathBuf| format!("evcxr {} in {}", evcxr::VERSION, program.display());
     line("kernel", evcxr.map_or_else(not_yet, version));
     line("kernel, prepared", state(&Prepared::new()?)?);
+    let needed = [store::home()?, toolchain::sysroot()?];
+    let private = needed.iter().find(|folder| !store::is_public(folder));
+    let usable = private.map(|folder| format!("no, since they cannot read {}", folder.display()));
+    line("kernel, for other users", usable.unwrap_or_else(|| "yes".into()));
     let (alive, dead) = kernel::count();
     line(
         "kernels, running",

@@ -12,15 +12,16 @@ use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Signal, getpgrp, getpid, getppid, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::command::signal_after_death;
 use crate::prepared::Prepared;
 use crate::{store, toolchain};
 
@@ -64,7 +65,7 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
     lock.try_lock().ok();
     let build = {
         let lock = File::open(folder.join("lock"))?;
-        lock.lock_shared().ok(); // what is prepared is not being replaced
+        wait_until_replaced(&lock);
         build_directory(own.path(), folder, Some(&folder.join("prepared"))).with_context(|| {
             format!("cannot link to {}: run `cargo xtask lab` again", folder.display())
         })?
@@ -73,6 +74,17 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
         evcxr.env("KERNEL_NOTICE", notice);
     }
     supervise(evcxr.env("EVCXR_TMPDIR", build))
+}
+
+/// Waits while what is prepared is being replaced. That takes seconds: a lock that is held for longer
+/// is another program's, who may be anybody that can read the file.
+fn wait_until_replaced(lock: &File) {
+    let start = Instant::now();
+    while let Err(TryLockError::WouldBlock) = lock.try_lock_shared()
+        && start.elapsed() < Duration::from_secs(10)
+    {
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// What the learner has to know about this kernel, for the first cell to print.
@@ -96,7 +108,9 @@ fn supervise(command: &mut Command) -> Result<ExitStatus> {
         signal_hook::flag::register(signal, Arc::clone(&asked_to_end))?;
     }
     let parent = getppid();
-    let mut child = spawn(command)?;
+    signal_after_death(command, Signal::KILL);
+    let program = command.get_program().display().to_string();
+    let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
@@ -109,19 +123,6 @@ fn supervise(command: &mut Command) -> Result<ExitStatus> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-}
-
-/// Starts a program that ends when this process is killed.
-fn spawn(command: &mut Command) -> Result<Child> {
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::process::CommandExt;
-        let end_with_parent =
-            || Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?);
-        // SAFETY: between fork and exec only a system call is made.
-        unsafe { command.pre_exec(end_with_parent) };
-    }
-    command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
 }
 
 /// Ends what cells have started and this process. Only where Jupyter has given the kernel a process

@@ -1,6 +1,7 @@
 //! JupyterLab: opening it, and finding the one that is open.
 
 use std::ffi::OsString;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
@@ -38,7 +39,12 @@ pub fn running(python: &Path) -> Option<String> {
         let folder = server["root_dir"].as_str().map(|dir| Path::new(dir).canonicalize());
         folder.is_some_and(|folder| folder.is_ok_and(|folder| folder == notebooks))
     };
-    let server = servers.iter().find(is_ours)?;
+    // The list goes by process ids, which are soon another program's in a container.
+    let answers = |server: &&serde_json::Value| {
+        let port = server["port"].as_u64().and_then(|port| port.try_into().ok());
+        port.is_some_and(|port: u16| TcpStream::connect(("localhost", port)).is_ok())
+    };
+    let server = servers.iter().filter(is_ours).find(answers)?;
     let (url, token) = (server["url"].as_str()?, server["token"].as_str()?);
     Some(format!("{url}lab?token={token}"))
 }

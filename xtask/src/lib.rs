@@ -14,9 +14,20 @@ pub mod setup;
 pub mod store;
 pub mod toolchain;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+/// Names this package's folder. cargo sets it when it compiles, when it runs this program, and the
+/// kernel's settings set it for the launcher.
+pub const MANIFEST_DIR: &str = "CARGO_MANIFEST_DIR";
 
 /// The folder that holds the workspace.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in a workspace")
+    // The present one first: where a clone has been moved, cargo does not compile this again.
+    static PACKAGE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let present = std::env::var_os(MANIFEST_DIR).map(PathBuf::from);
+        let is_xtask = |folder: &PathBuf| folder.ends_with("xtask");
+        present.filter(is_xtask).unwrap_or(env!("CARGO_MANIFEST_DIR").into())
+    });
+    PACKAGE.parent().expect("xtask is in a workspace")
 }

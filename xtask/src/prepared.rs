@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::command::{run, step};
 use crate::store::{self, Part};
 use crate::toolchain::{self, cargo};
-use crate::{analyzer, evcxr, kernel, python, root};
+use crate::{MANIFEST_DIR, analyzer, evcxr, kernel, python, root};
 
 /// What cells are compiled with, whatever evcxr writes: its own profile has debug assertions and
 /// overflow checks on in all crates, which candle pays for in every loop. In cells they stay on.
@@ -108,13 +108,17 @@ impl Prepared {
         fs::write(folder.join("cargo.toml"), self.cargo_config())?;
         let launcher = folder.join("xtask"); // a copy: cargo replaces and deletes its own
         fs::copy(std::env::current_exe()?, &launcher)?;
-        analyzer::write(&folder.join("analyzer"), &self.vendored(), &launcher)?;
+        analyzer::write(&folder.join("analyzer"), &self.vendored())?;
         let spec = json!({
             "argv": [launcher, "kernel", "{connection_file}"],
             "display_name": "Rust",
             "language": "rust",
             "interrupt_mode": "message",
-            "env": {"EVCXR_PROGRAM": evcxr, "RUST_SYSROOT": toolchain::sysroot()?},
+            "env": {
+                "EVCXR_PROGRAM": evcxr,
+                "RUST_SYSROOT": toolchain::sysroot()?,
+                MANIFEST_DIR: root().join("xtask"),
+            },
         });
         let kernels = self.jupyter_path().join("kernels/rust");
         fs::create_dir_all(&kernels)?;
@@ -128,8 +132,8 @@ impl Prepared {
     fn cargo_config(&self) -> String {
         format!(
             "{PROFILE}\n[source.crates-io]\nreplace-with = \"vendored\"\n\n\
-             [source.vendored]\ndirectory = {:?}\n",
-            self.vendored()
+             [source.vendored]\ndirectory = {}\n",
+            toml(&self.vendored())
         )
     }
 
@@ -197,11 +201,17 @@ fn sources() -> Result<String> {
 /// `helpers` and works out the type of a variable. `drop` leaves none behind.
 fn prelude() -> String {
     format!(
-        "[evcxr]\nprelude = '''\n:linker system\n:dep helpers = {{ path = {:?} }}\n\
+        "[evcxr]\nprelude = '''\n:linker system\n:dep helpers = {{ path = {} }}\n\
          let warm_up = helpers::Linear::new(&mut helpers::TorchRng::manual_seed(1), 1, 1)?;\n\
          drop(warm_up);\n'''\n",
-        root().join("helpers")
+        toml(&root().join("helpers"))
     )
+}
+
+/// A path as a string of TOML's, for which a string of JSON's will do. `{:?}` would escape the accent
+/// of a name such as José, if it is a character of its own, in a way that TOML does not know.
+fn toml(path: &Path) -> String {
+    json!(path.to_string_lossy()).to_string()
 }
 
 /// Further crates that notebooks may name, as lines of a `[dependencies]` table.
@@ -238,8 +248,8 @@ fn vendor(part: &Part, further: &str) -> Result<()> {
     fs::write(trial.path().join("src/lib.rs"), "")?;
     let manifest = format!(
         "[package]\nname = \"ctx\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
-         helpers = {{ path = {:?} }}\n{further}",
-        root().join("helpers")
+         helpers = {{ path = {} }}\n{further}",
+        toml(&root().join("helpers"))
     );
     fs::write(trial.path().join("Cargo.toml"), manifest)?;
     let lock = trial.path().join("Cargo.lock");

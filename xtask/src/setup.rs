@@ -58,6 +58,16 @@ pub fn problems() -> Vec<String> {
                 .into(),
         );
     }
+    if store::home().is_ok_and(|home| store::is_writable_by_others(&home)) {
+        problems.push(
+            "others can write to the folder of what is set up, and so run code in your kernels: \
+             take that right away from them (chmod -R go-w)"
+                .into(),
+        );
+    }
+    if installed().is_ok_and(|installation| installation.is_some()) {
+        return problems; // perhaps somebody else's, in folders that need not be writable
+    }
     if python::active_conda().is_none() && python::base_python().is_none() {
         problems.push(python::NO_PYTHON.into());
     }

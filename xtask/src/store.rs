@@ -7,6 +7,7 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -80,9 +81,10 @@ pub fn cannot_write(path: &Path) -> String {
 /// Waits until no other set-up is running. The lock ends with this process.
 pub fn lock() -> Result<File> {
     let file = home()?.join("lock");
-    let open = || {
-        fs::create_dir_all(home()?).and_then(|()| File::create(&file)).map_err(anyhow::Error::from)
-    };
+    let mut own = File::options();
+    own.create(true).write(true).mode(0o600); // who can read it can lock it
+    let open =
+        || fs::create_dir_all(home()?).and_then(|()| own.open(&file)).map_err(anyhow::Error::from);
     let lock = open().with_context(|| cannot_write(&file))?;
     if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
         println!("waiting for another set-up to finish ...");
@@ -99,6 +101,20 @@ pub fn is_writable(folder: &Path) -> bool {
     tempfile::tempdir_in(folder).is_ok()
 }
 
+/// Whether users can write to a folder who are neither its owner nor in a group of the owner's alone,
+/// which has the number of the owner.
+pub fn is_writable_by_others(folder: &Path) -> bool {
+    fs::metadata(folder)
+        .is_ok_and(|it| it.mode() & 0o002 != 0 || (it.mode() & 0o020 != 0 && it.gid() != it.uid()))
+}
+
+/// Whether all users can read a folder, and reach it.
+pub fn is_public(folder: &Path) -> bool {
+    let folder = folder.canonicalize().unwrap_or_default();
+    let allows = |path: &Path, right| fs::metadata(path).is_ok_and(|it| it.mode() & right == right);
+    allows(&folder, 0o005) && folder.ancestors().all(|above| allows(above, 0o001))
+}
+
 /// Free space on the disk of a folder, in 10^9 bytes.
 pub fn free_gb(folder: &Path) -> Option<f64> {
     let space = rustix::fs::statvfs(nearest_existing(folder)?).ok()?;
@@ -108,4 +124,28 @@ pub fn free_gb(folder: &Path) -> Option<f64> {
 /// The folder itself or, if it does not exist yet, the one that it will be made in.
 fn nearest_existing(folder: &Path) -> Option<&Path> {
     folder.ancestors().find(|folder| folder.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_in_a_private_one_is_not_public() {
+        let folder = tempfile::tempdir().unwrap();
+        let (private, inner) = (folder.path(), folder.path().join("inner"));
+        fs::create_dir(&inner).unwrap();
+        let set_mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set_mode(&inner, 0o755);
+        set_mode(private, 0o700);
+        assert!(!is_public(&inner) && !is_writable_by_others(&inner));
+        set_mode(private, 0o755);
+        assert!(is_public(&inner));
+        set_mode(&inner, 0o757);
+        assert!(is_writable_by_others(&inner));
+    }
 }

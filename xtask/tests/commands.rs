@@ -32,6 +32,11 @@ fn xtask(command: &str, programs: &[(&str, &str)], home: &str) -> Output {
 fn doctor_names_each_missing_tool_and_what_to_do() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path().to_str().unwrap();
+    let shared = tempfile::tempdir().unwrap();
+    let parts = shared.path().join(".local/share/decoding-in-rust");
+    fs::create_dir_all(&parts).unwrap();
+    fs::set_permissions(&parts, fs::Permissions::from_mode(0o777)).unwrap();
+    let shared = shared.path().to_str().unwrap();
     let old = ("rustc", "rustc 1.94.1 (x)");
     for (programs, home, expected) in [
         (&[CC, PYTHON][..], home, "there is no rustc: install Rust from"),
@@ -39,6 +44,7 @@ fn doctor_names_each_missing_tool_and_what_to_do() {
         (&[RUSTC, CC], home, "there is no Python 3.11 or later: install one"),
         (&[old, CC, PYTHON], home, "expected 1.95.0, got rustc 1.94.1 (x): run `rustup"),
         (&[RUSTC, CC, PYTHON], "/proc", "/proc/.cargo: make it writable"),
+        (&[RUSTC, CC, PYTHON], shared, "others can write to the folder of what is set up"),
     ] {
         let output = xtask("doctor", programs, home);
         let said = String::from_utf8_lossy(&output.stdout);

@@ -1,8 +1,11 @@
 """The kernel itself: right gradients, types, short errors; separate from others and offline."""
 
+import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -179,6 +182,19 @@ def test_a_further_crate_is_added_and_a_second_candle_is_refused(tmp_path):
     with Session(tmp_path) as session:
         run(session, dependency + "\nuse itertools::Itertools;")
         assert run(session, 'println!("{}", [3, 1, 2].iter().sorted().join(" "));') == "1 2 3\n"
+
+
+def test_doctor_says_whether_jupyterlab_runs_and_not_its_token(tmp_path):
+    """A container that was stopped leaves a file; its process id is then another program's."""
+    listener = socket.create_server(("localhost", 0))
+    port = listener.getsockname()[1]
+    server = {"pid": os.getpid(), "port": port, "url": f"http://localhost:{port}/", "token": "secret",
+              "root_dir": str(ROOT / "notebooks")}
+    (tmp_path / "jpserver-1.json").write_text(json.dumps(server))
+    for expected in ["yes", "no"]:
+        said = xtask("doctor", JUPYTER_RUNTIME_DIR=str(tmp_path)).stdout
+        assert re.search(f"JupyterLab, running +{expected}\n", said) and "secret" not in said, said
+        listener.close()
 
 
 def test_the_users_other_jupyter_programs_find_the_kernel(monkeypatch, tmp_path):

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from jupyter_client import KernelManager
+from jupyter_client.connect import write_connection_file
 from jupyter_client.kernelspec import KernelSpecManager
 
 
@@ -518,6 +519,25 @@ def test_dependency_of_the_configuration(program):
             f'[dependencies]\nmine = {{ path = "{folder}/mine" }}\n')
         with Session(program, folder=folder, EVCXR_CONFIG_DIR=str(folder / "config")) as s:
             assert s.ok(":dep mine = { path = \"mine\" }\nfrom_prelude").shown() == ["42"]
+
+
+def test_configuration_that_fails_ends_the_kernel_with_the_reason(program, tmp_path):
+    (tmp_path / "evcxr.toml").write_text('[evcxr]\nprelude = "no_such_function();"\n')
+    connection, _ = write_connection_file(str(tmp_path / "connection.json"))
+    ended = subprocess.run(
+        [program, "--control_file", connection], env={**os.environ, "EVCXR_CONFIG_DIR": str(tmp_path)},
+        capture_output=True, text=True, timeout=120,
+    )
+    assert ended.returncode != 0
+    assert "cannot find function `no_such_function`" in plain(ended.stderr)
+
+
+def test_workspace_above_the_build_directory(program, tmp_path):
+    (tmp_path / "Cargo.toml").write_text("[workspace]\n")
+    small_crate(tmp_path / "mine", "mine")
+    (tmp_path / "mine/Cargo.toml").open("a").write("[workspace]\n")
+    with Session(program, EVCXR_TMPDIR=str(tmp_path / "build"), TMPDIR=str(tmp_path)) as s:
+        assert s.ok(f':dep mine = {{ path = "{tmp_path}/mine" }}\nmine::answer()').shown() == ["42"]
 
 
 def test_values_with_their_own_display(s):
