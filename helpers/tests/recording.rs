@@ -1,6 +1,6 @@
 //! Reading, simulating and splitting recordings, and the errors for invalid ones.
 
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -146,6 +146,33 @@ fn invalid_files_are_errors_of_one_line() {
         let error = load_error(path, 1.0);
         assert!(error.contains("cannot open"), "{error}");
     }
+}
+
+/// 2^40 numbers, of which the file has three. It is as long as one that is compressed as well as can
+/// be, but on the disk it is a gap before the zip. The directory gives the size in an extra field.
+#[cfg(target_os = "linux")] // others do not tell how much is free
+#[test]
+fn more_numbers_than_fit_into_the_memory_are_an_error() {
+    let n: u64 = 1 << 40;
+    let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({n},), }}");
+    let mut member = headed(1, header.len() as u32, &header);
+    member.0 = "stimuli";
+    let mut zip = std::fs::read(npz(&[member])).unwrap();
+    let entry = zip.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+    zip[entry + 24..entry + 28].fill(0xff);
+    zip[entry + 30] = 12;
+    let name_end = entry + 46 + "stimuli.npy".len();
+    let size = (n + 10 + header.len() as u64).to_le_bytes();
+    zip.splice(name_end..name_end, [&[1, 0, 8, 0], &size[..]].concat());
+    let end = zip.len() - 22;
+    zip[end + 12] += 12;
+
+    let mut file = NamedTempFile::new().unwrap();
+    file.as_file().set_len(n / 1000).unwrap();
+    file.seek(SeekFrom::End(0)).unwrap();
+    file.write_all(&zip).unwrap();
+    let error = load_error(&file, 1.0);
+    assert!(error.contains("got more numbers than fit into the memory that is free"), "{error}");
 }
 
 #[test]

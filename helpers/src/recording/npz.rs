@@ -163,7 +163,8 @@ fn read_values<S: Deserialize, T: Copy>(
         return Err(io::Error::other(wrong_size(n_values)));
     }
     let n_copies = if is_fortran { 2 } else { 1 };
-    if !is_memory_free(n_copies * n_values * size_of::<T>()) {
+    let n_needed = (n_copies * n_values * size_of::<T>()) as u64;
+    if free_memory(Path::new("/")).is_some_and(|n_free| n_needed > n_free) {
         return Err(io::Error::other("more numbers than fit into the memory that is free"));
     }
     let mut values = Vec::new();
@@ -185,14 +186,20 @@ fn read_values<S: Deserialize, T: Copy>(
     Ok(Array { shape, values })
 }
 
-/// Linux promises more memory than it has, and ends the process that uses it.
-fn is_memory_free(n_bytes: usize) -> bool {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = |line: &str| {
-        let kilobytes = line.strip_prefix("MemAvailable:")?.strip_suffix("kB")?;
-        kilobytes.trim().parse::<usize>().ok()
+/// The bytes that are free on this machine and in this container, where Linux tells. It promises more
+/// memory than it has, and ends the process that uses it. `root` is `/`.
+fn free_memory(root: &Path) -> Option<u64> {
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).ok();
+    let number_after = |file, name| {
+        let text = read(file)?;
+        text.split_once(name)?.1.split_whitespace().next()?.parse::<u64>().ok()
     };
-    meminfo.lines().find_map(available).is_none_or(|kilobytes| n_bytes / 1024 <= kilobytes)
+    let in_machine = number_after("proc/meminfo", "MemAvailable:")? * 1024;
+    let in_container = || {
+        let limit: u64 = read("sys/fs/cgroup/memory.max")?.trim().parse().ok()?;
+        Some(limit.saturating_sub(number_after("sys/fs/cgroup/memory.stat", "anon ")?))
+    };
+    Some(in_container().map_or(in_machine, |free| free.min(in_machine)))
 }
 
 /// Writes an array as NumPy does, without compression.
@@ -211,4 +218,29 @@ pub fn write_array<T: AutoSerialize + Copy>(
     npy.extend(values.iter().copied())?;
     npy.finish()?;
     buffer.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn free_memory_is_that_of_the_machine_or_of_the_container_if_that_has_less() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| {
+            let file = root.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        };
+        assert_eq!(free_memory(root.path()), None);
+        write("proc/meminfo", "MemTotal:       8000000 kB\nMemAvailable:    4000000 kB\n");
+        assert_eq!(free_memory(root.path()), Some(4_096_000_000));
+        write("sys/fs/cgroup/memory.stat", "anon 1000000000\nfile 5000000000\n");
+        for (limit, expected) in [("3000000000", 2_000_000_000), ("max", 4_096_000_000)] {
+            write("sys/fs/cgroup/memory.max", &format!("{limit}\n"));
+            assert_eq!(free_memory(root.path()), Some(expected));
+        }
+    }
 }
