@@ -1,5 +1,6 @@
 """A kernel to run cells on, one after another."""
 
+import os
 import time
 from pathlib import Path
 
@@ -23,11 +24,14 @@ class Session:
             startup_timeout=startup_timeout, resources={"metadata": {"path": str(folder)}},
         )
         self.manager = self.client.create_kernel_manager()
+        env = os.environ
         if argv:
             self.manager._kernel_spec = KernelSpec(
                 argv=argv, display_name="Rust", language="rust", interrupt_mode="message"
             )
-        self.client.start_new_kernel(cwd=str(folder))
+            # Stock evcxr replaces the kernel.json that it finds by this.
+            env = {**os.environ, "JUPYTER_PATH": str(folder)}
+        self.client.start_new_kernel(cwd=str(folder), env=env)
         self.client.start_new_kernel_client()
         self.seconds = time.monotonic() - start
 

@@ -82,6 +82,22 @@ pub fn install() -> Result<PathBuf> {
     Ok(program(&part))
 }
 
+/// The program as it is published, to compare with. The caller holds the set-up's lock.
+pub fn stock() -> Result<PathBuf> {
+    let part = Part::new("stock", &[VERSION, &toolchain::identity()?])?;
+    if !part.is_complete() {
+        step("compiling evcxr without patches (about 9 minutes on two cores)", || {
+            part.start()?;
+            let mut install = cargo();
+            toolchain::clear_build_variables(&mut install, &toolchain::sysroot()?);
+            install.args(["install", "evcxr_jupyter", "--locked", "--version", VERSION, "--root"]);
+            run(install.arg(&part.folder))?;
+            part.finish()
+        })?;
+    }
+    Ok(part.folder.join("bin/evcxr_jupyter"))
+}
+
 /// Makes a workspace of the published sources, patched.
 fn patched_source(workspace: &Path) -> Result<()> {
     fs::create_dir_all(workspace)?;

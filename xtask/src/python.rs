@@ -12,7 +12,8 @@ use crate::root;
 use crate::store::{self, Part};
 
 /// What the benchmarks compare with.
-const TORCH: [&str; 3] = ["torch==2.15.0", "numpy==2.4.6", "matplotlib==3.11.2"];
+const TORCH: [&str; 4] =
+    ["torch==2.15.0", "numpy==2.4.6", "matplotlib==3.11.2", "ipykernel==7.4.0"];
 
 /// What the tests need: NumPy to exchange files with, a browser's remote control, a course's tools.
 const TESTING: [&str; 4] =
@@ -107,10 +108,11 @@ pub fn base_python() -> Option<&'static str> {
 
 /// Removes the variables that make Python or pip use other folders than the environment's own.
 pub fn clean(command: &mut Command) -> &mut Command {
-    for name in ["PYTHONHOME", "PYTHONPATH", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"] {
+    for name in ["PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX"] {
         command.env_remove(name);
     }
-    command.env("PYTHONNOUSERSITE", "1")
+    // Set, not removed: a pip.conf can have `user = true`.
+    command.env("PIP_USER", "0").env("PYTHONNOUSERSITE", "1")
 }
 
 /// The packages of `environment.yml` that have an exact version, in pip's notation, but for those

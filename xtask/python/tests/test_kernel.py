@@ -6,8 +6,10 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -182,6 +184,53 @@ def test_a_further_crate_is_added_and_a_second_candle_is_refused(tmp_path):
     with Session(tmp_path) as session:
         run(session, dependency + "\nuse itertools::Itertools;")
         assert run(session, 'println!("{}", [3, 1, 2].iter().sorted().join(" "));') == "1 2 3\n"
+
+
+@pytest.fixture
+def osf_io(tmp_path):
+    """A proxy that answers in osf.io's place, with a certificate of its own, as networks do that
+    decrypt what comes through. It redirects to http. Returns its port and the certificate."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-keyout", key, "-out", certificate,
+         "-subj", "/CN=osf.io", "-addext", "subjectAltName=DNS:osf.io",
+         "-addext", "basicConstraints=critical,CA:FALSE"],
+        check=True, capture_output=True,
+    )
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    listener = socket.create_server(("localhost", 0))
+
+    def serve():
+        while True:
+            try:
+                client, _ = listener.accept()
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                client = tls.wrap_socket(client, server_side=True)
+                client.recv(4096)
+                moved = b"HTTP/1.1 302 Found\r\nLocation: http://localhost:9/\r\nContent-Length: 0\r\n\r\n"
+                client.sendall(moved)
+            except ssl.SSLError:
+                pass  # the certificate is refused
+            except OSError:
+                return  # the test is over
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield listener.getsockname()[1], certificate
+    listener.close()
+
+
+def test_a_download_trusts_the_certificates_that_are_named_and_no_http(session, osf_io):
+    port, certificate = osf_io
+    download = 'println!("{}", fetch_recording().unwrap_err());'
+    run(session, f'unsafe {{ std::env::set_var("HTTPS_PROXY", "http://localhost:{port}"); }}')
+    said = run(session, download)
+    assert "UnknownIssuer" in said and "set SSL_CERT_FILE to the file" in said, said
+    run(session, f'unsafe {{ std::env::set_var("SSL_CERT_FILE", "{certificate}"); }}')
+    said = run(session, download)
+    assert "https" in said and "UnknownIssuer" not in said, said
+    run(session, 'unsafe { std::env::remove_var("HTTPS_PROXY"); std::env::remove_var("SSL_CERT_FILE"); }')
 
 
 def test_doctor_says_whether_jupyterlab_runs_and_not_its_token(tmp_path):
