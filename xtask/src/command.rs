@@ -37,6 +37,8 @@ pub fn signal_after_death(command: &mut Command, signal: Signal) {
 /// The first line that a program prints, or `None` if it cannot be run or fails.
 pub fn first_line(program: impl AsRef<Path>, args: &[&str]) -> Option<String> {
     let mut command = Command::new(program.as_ref());
+    // Those of another Python would keep Python from starting.
+    command.env_remove("PYTHONHOME").env_remove("PYTHONPATH");
     let output = command.args(args).current_dir(root()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().next()?.trim().to_owned();

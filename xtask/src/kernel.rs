@@ -89,7 +89,11 @@ fn wait_until_replaced(lock: &File) {
 
 /// What the learner has to know about this kernel, for the first cell to print.
 fn notice(folder: &Path) -> Option<String> {
-    let prepared = Prepared::new().ok().filter(|prepared| prepared.folder() == folder);
+    let is_ours = |path: &Path| path.canonicalize().is_ok_and(|path| path == folder);
+    if !is_ours(&store::home().ok()?.join(folder.file_name()?)) {
+        return None; // somebody else's installation, which the learner cannot renew
+    }
+    let prepared = Prepared::new().ok().filter(|prepared| is_ours(prepared.folder()));
     let Some(prepared) = prepared else {
         return Some(
             "this kernel is out of date: close JupyterLab and run `cargo xtask lab` again".into(),

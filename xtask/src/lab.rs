@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::command::run;
-use crate::root;
 use crate::setup::{Installation, setup};
+use crate::{python, root};
 
 /// Opens the notebooks in JupyterLab, or says where they are open already.
 pub fn open(options: &[OsString]) -> Result<()> {
@@ -32,7 +32,7 @@ pub fn open(options: &[OsString]) -> Result<()> {
 /// The address of the JupyterLab that has the notebooks open, if there is one.
 pub fn running(python: &Path) -> Option<String> {
     let mut list = Command::new(python.with_file_name("jupyter-server"));
-    let output = list.args(["list", "--jsonlist"]).output().ok()?;
+    let output = python::clean(list.args(["list", "--jsonlist"])).output().ok()?;
     let servers: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).ok()?;
     let notebooks = root().join("notebooks").canonicalize().ok()?;
     let is_ours = |server: &&serde_json::Value| {
