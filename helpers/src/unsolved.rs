@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use candle_core::{DType, Module, Result, Tensor};
+use candle_core::{Module, Result, Tensor};
 use candle_nn::{Optimizer, loss};
 
 use crate::decoders;
@@ -49,17 +49,21 @@ pub fn step(loss: &Tensor, optimizer: &mut SGD) -> Result<()> {
 }
 
 /// Bonus exercise 2.1: the gradient of the mean squared error with respect to `W_in`,
-/// `(n_hidden, n_neurons)`.
+/// `(n_hidden, n_neurons)`. `active` is `(n_stimuli, n_hidden)`, `error` `(n_stimuli, 1)`, `w_out`
+/// `(1, n_hidden)`.
 ///
 /// # Errors
 /// If the shapes do not match.
-pub fn gradient(net: &DeepNetReLU, r: &Tensor, ori: &Tensor) -> Result<Tensor> {
+pub fn gradient(
+    r: &Tensor,
+    active: &Tensor,
+    error: &Tensor,
+    w_out: &Tensor,
+    n_stimuli: f64,
+) -> Result<Tensor> {
     CALLED.set(Some("gradient"));
-    let z = net.in_layer.forward(r)?; // (n_stimuli, n_hidden)
-    let active = z.gt(0.0)?.to_dtype(DType::F32)?;
-    let error = (net.out_layer.forward(&z.relu()?)? - ori)?; // (n_stimuli, 1)
-    let dl_dz = (error.matmul(net.out_layer.weight())? * active)?;
-    dl_dz.t()?.matmul(r)? * (2.0 / r.dim(0)? as f64)
+    let dl_dz = (error.matmul(w_out)? * active)?;
+    dl_dz.t()?.matmul(r)? * (2.0 / n_stimuli)
 }
 
 /// Bonus exercise 4.1: sine and cosine of orientations in degrees, `(n_stimuli, 2)`.

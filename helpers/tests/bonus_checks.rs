@@ -107,7 +107,7 @@ fn correct_gradients_in_many_styles() {
 #[rustfmt::skip] // one line each answer
 fn wrong_gradients_get_their_hint() {
     let cases: [(&str, Gradient); 32] = [
-        ("in place of unsolved::gradient(..)", |g| unsolved::gradient(g.net, g.r, g.ori)),
+        ("in place of unsolved::gradient(..)", |g| unsolved::gradient(g.r, &g.active, &g.error, g.w_out, g.n)),
         ("run the cell of the exercise first", |g| unanswered::gradient_of_w_in(g.net, g.r, g.ori)),
         ("your code panicked: no idea", |_| panic!("no idea")),
         ("your code returned an error: shape mismatch in matmul", |g| g.dl_dh()?.matmul(g.r)),
