@@ -36,7 +36,7 @@ PROBES = {
     "29-decode": """
         for (i, var) in net.vars().iter().enumerate() { dump(&format!("initial_{i}"), var)?; }
         dump("ori_1", &ori)?; dump("out_1", &out)?;""",
-    "37-computing-mse": 'dump("ori_20", &ori)?; dump("mse_20", &loss)?;',
+    "37-computing-mse": 'dump("ori_20", &ori)?; dump("mse_20", &mean_squared_error)?;',
     "44-train": """
         dump("losses", &Tensor::new(&train_loss[..], &Device::Cpu)?)?;
         dump("mse_test", &loss::mse(&net.forward(&resp_test)?, &stimuli_test)?)?;
