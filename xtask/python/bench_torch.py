@@ -190,7 +190,7 @@ def tutorial_parity(python):
         got = next(p.removeprefix(before).split()[0] for p in printed if p.startswith(before))
         if f"{value:.{digits}f}" == got:
             return f"`{line}`"
-        is_rounding = abs(float(got) - value) <= min(10**-digits, 1e-6 * value)
+        is_rounding = abs(float(got) - value) <= min(10**-digits, 1e-5 * value)
         return f"`{line}`, here {got}: " + ("rounded otherwise" if is_rounding else "DIFFERENT")
 
     losses = torch["losses"]
