@@ -201,14 +201,20 @@ def osf_io(tmp_path):
     tls.load_cert_chain(certificate, key)
     listener = socket.create_server(("localhost", 0))
 
+    def read_head(client):
+        """A client may send the lines one by one."""
+        head = b""
+        while not head.endswith(b"\r\n\r\n") and (received := client.recv(4096)):
+            head += received
+
     def serve():
         while True:
             try:
                 client, _ = listener.accept()
-                client.recv(4096)
+                read_head(client)
                 client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 client = tls.wrap_socket(client, server_side=True)
-                client.recv(4096)
+                read_head(client)
                 moved = b"HTTP/1.1 302 Found\r\nLocation: http://localhost:9/\r\nContent-Length: 0\r\n\r\n"
                 client.sendall(moved)
             except ssl.SSLError:
