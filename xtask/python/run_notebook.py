@@ -1,7 +1,7 @@
 """Runs a notebook on the Rust kernel, cell by cell, and tells whether each did what it should.
 
     run_notebook.py NOTEBOOK EXECUTED    writes the executed notebook, and beside it an HTML page
-    run_notebook.py --prepare            only compiles what a first cell needs
+    run_notebook.py --prepare            has the cells of all notebooks compiled, and does not run them
 """
 
 import signal
@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 
-from session import Session, problem, stream
+from session import NOTEBOOKS, Session, problem, stream
 
 # What the original prints for the recording, by what stands before the number, and how far the
 # published runs of it differ from each other (a digit printed less: half of that digit).
@@ -78,7 +78,18 @@ def prepare():
         cell = session.run(':dep helpers = { path = "../helpers" }\nuse helpers::*;\nlet one = 1;')
         if what := problem(cell):
             print(f"the first cell {what}")
-        return not what
+            return False
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        try:
+            notebook = nbformat.read(path, as_version=4)
+        except Exception as err:
+            print(f"{path.name} cannot be read, so its cells are compiled when they are run: {err}")
+            continue
+        with Session() as session:
+            for cell in notebook.cells:
+                if cell.cell_type == "code":
+                    session.run(cell)
+    return True
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
         .env("MALLOC_MMAP_THRESHOLD_", "33554432")
         .env("MALLOC_TRIM_THRESHOLD_", "1073741824");
     if let Some(build) = std::env::var_os(PREPARE) {
-        return supervise(evcxr.env("EVCXR_TMPDIR", build));
+        return supervise(evcxr.env("EVCXR_TMPDIR", build).env("EVCXR_COMPILE_ONLY", "1"));
     }
 
     sweep();

@@ -142,17 +142,17 @@ impl Prepared {
         self.folder().join("jupyter")
     }
 
-    /// Runs a kernel up to its first variable in a new build directory, which then replaces the old
+    /// Has kernels compile the notebooks' cells in a new build directory, which then replaces the old
     /// one. What an earlier one, or another clone's, has compiled is taken over.
     fn compile(&self, python: &Path) -> Result<()> {
         let start = SystemTime::now();
         let [new, prepared, old] = ["new", "prepared", "old"].map(|name| self.folder().join(name));
         store::remove(&new)?;
         let build = kernel::build_directory(&new, self.folder(), Self::seed()?.as_deref())?;
+        store::remove(&build.join("target/known"))?; // cells that were compiled with it
         let mut runner = Command::new(python);
         runner.arg(root().join("xtask/python/run_notebook.py")).arg("--prepare");
-        runner.arg(root().join("notebooks")).env(kernel::PREPARE, &build);
-        run(self.for_jupyter(&mut runner))?;
+        run(self.for_jupyter(runner.env(kernel::PREPARE, &build)))?;
         kernel::protect(&new)?;
 
         let lock = File::create(self.folder().join("lock"))?;
@@ -197,13 +197,10 @@ fn sources() -> Result<String> {
     Ok(store::hash(texts?))
 }
 
-/// What evcxr does before it answers, so that it is done while the learner reads: it loads
-/// `helpers` and works out the type of a variable. `drop` leaves none behind.
+/// What evcxr does before it answers, so that it is done while the learner reads.
 fn prelude() -> String {
     format!(
-        "[evcxr]\nprelude = '''\n:linker system\n:dep helpers = {{ path = {} }}\n\
-         let warm_up = helpers::Linear::new(&mut helpers::TorchRng::manual_seed(1), 1, 1)?;\n\
-         drop(warm_up);\n'''\n",
+        "[evcxr]\nprelude = '''\n:linker system\n:dep helpers = {{ path = {} }}\n'''\n",
         toml(&root().join("helpers"))
     )
 }
