@@ -14,6 +14,8 @@ from session import NOTEBOOKS, ROOT, Session, problem, stream  # noqa: E402
 
 os.environ.pop("LD_LIBRARY_PATH", None)  # cargo's, which a kernel must not need
 
+HOME = Path(os.environ["DECODING_HOME"])
+PREPARED = Path(os.environ["JUPYTER_PATH"]).parent
 DEPENDENCY = f":dep helpers = {{ path = {json.dumps(str(ROOT / 'helpers'))} }}"
 START = f"{DEPENDENCY}\nuse helpers::*;\nsetup()?;"
 
@@ -56,6 +58,11 @@ def run_all(cells, folder):
     """Runs the code cells on a fresh kernel in a folder; returns what they print."""
     with Session(folder) as session:
         return "".join(run(session, cell) for cell in cells if cell.cell_type == "code")
+
+
+def kernels():
+    """The directories of all kernels."""
+    return set((HOME / "kernels").iterdir())
 
 
 def read(name="W1D5_Tutorial1"):

@@ -15,12 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, START, Session, problem, run, stream
+from conftest import HOME, PREPARED, ROOT, START, Session, kernels, problem, run, stream
 from nbformat.v4 import new_code_cell
-
-HOME = Path(os.environ["DECODING_HOME"])
-PREPARED = Path(os.environ["JUPYTER_PATH"]).parent
-
 
 def expected_to_fail(source):
     return new_code_cell(source, metadata={"tags": ["raises-exception"]})
@@ -84,10 +80,6 @@ def test_types_of_variables_are_found(session):
 
 def files(folder):
     return {file: (file.stat().st_size, file.stat().st_mtime) for file in folder.rglob("*") if file.is_file()}
-
-
-def kernels():
-    return set((HOME / "kernels").iterdir())
 
 
 def test_kernels_compile_the_versions_of_the_workspaces_lock_file():

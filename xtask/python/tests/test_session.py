@@ -567,3 +567,43 @@ def test_values_with_their_own_display(s):
     s.ok("struct Opaque;")
     cell = s.run("Opaque")
     assert cell.status == "error" and "Debug" in str(cell.of_type("error")), cell.outputs
+
+
+def known(folder):
+    """What a kernel with its build directory in a folder knows about code, and since when."""
+    return {file: file.stat().st_mtime_ns for file in (folder / "target/known").iterdir()}
+
+
+def test_code_is_compiled_once(program, tmp_path):
+    cells = ["let n = 1;", "n", "let m: u8 = n;"]  # the last is an error
+    for again in range(2):
+        with Session(program, EVCXR_TMPDIR=str(tmp_path)) as session:
+            outcomes = [session.run(cell) for cell in cells]
+        said = [(cell.status, cell.shown(), cell.reply.get("evalue")) for cell in outcomes]
+        if again:
+            assert (said, known(tmp_path)) == before
+        before = said, known(tmp_path)
+    assert [status for status, _, _ in said] == ["ok", "ok", "error"] and "mismatched types" in said[2][2]
+
+
+def test_code_that_includes_a_file_is_compiled_again(s, tmp_path):
+    file = tmp_path / "included.txt"
+    for text in ["before", "after"]:
+        file.write_text(text)
+        assert s.ok(f'println!("{{}}", include_str!({json.dumps(str(file))}));').text() == f"{text}\n"
+
+
+def test_code_is_compiled_where_it_is_not_run(program, tmp_path):
+    for environment, expected in [({"EVCXR_COMPILE_ONLY": "1"}, ""), ({}, "run\n")]:
+        with Session(program, EVCXR_TMPDIR=str(tmp_path), **environment) as session:
+            assert session.ok('println!("run");').text() == expected
+
+
+def test_names_are_completed_before_any_cell_was_run(program):
+    with Session(program) as session:
+        code = "let text = String::new(); text.is_emp"
+        id = session.client.complete(code)
+        reply = session.client.get_shell_msg(timeout=60)
+        while reply["parent_header"].get("msg_id") != id:
+            reply = session.client.get_shell_msg(timeout=60)
+        assert "is_empty()" in reply["content"]["matches"]
