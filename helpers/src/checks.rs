@@ -14,11 +14,11 @@ pub mod unanswered;
 
 use std::{env, fmt};
 
-use candle_core::{DType, Device, Error, Result, Tensor, Var, bail};
+use candle_core::{DType, Device, Error, Module, Result, Tensor, Var, bail};
 use candle_nn::ops;
 
 use crate::kernel::{Formats, show};
-use crate::net::Network;
+use crate::net::{DeepNetReLU, Network};
 use crate::rng::TorchRng;
 use crate::session::{catch_panic, panic_message};
 use crate::unsolved;
@@ -208,92 +208,70 @@ fn flatten(vars: &[Var]) -> Result<Vec<f32>> {
 
 const NAMES: [&str; 4] = ["W_in", "b_in", "W_out", "b_out"];
 
-/// The reference of exercise 2.2, with the parameters of the learner's network.
-struct Reference<'a> {
-    w_in: &'a Tensor,  // (n_hidden, n_inputs)
-    b_in: &'a Tensor,  // (n_hidden,)
-    w_out: &'a Tensor, // (1, n_hidden)
-    b_out: &'a Tensor, // (1,)
+/// The reference of exercise 2.2: a network with the parameters of the learner's network.
+fn reference(vars: &[Var]) -> Result<DeepNetReLU> {
+    let dims: Vec<&[usize]> = vars.iter().map(|var| var.dims()).collect();
+    let is_f32 = vars.iter().all(|var| var.dtype() == DType::F32);
+    match dims[..] {
+        [&[m, n], &[m1], &[1, m2], &[1]] if m == m1 && m == m2 && m > 0 && n > 0 && is_f32 => {
+            DeepNetReLU::from_vars(vars.to_vec())
+        }
+        _ => bail!(
+            "leave struct, new() and vars() as they were: vars() should list W_in (n_hidden, \
+             n_inputs), b_in (n_hidden,), W_out (1, n_hidden), b_out (1,), all of f32, got \
+             shapes {dims:?}"
+        ),
+    }
 }
 
-impl<'a> Reference<'a> {
-    fn new(vars: &'a [Var]) -> Result<Self> {
-        let dims: Vec<&[usize]> = vars.iter().map(|var| var.dims()).collect();
-        let is_f32 = vars.iter().all(|var| var.dtype() == DType::F32);
-        match (&dims[..], vars) {
-            (&[&[m, n], &[m1], &[1, m2], &[1]], [w_in, b_in, w_out, b_out])
-                if m == m1 && m == m2 && m > 0 && n > 0 && is_f32 =>
-            {
-                Ok(Self { w_in, b_in, w_out, b_out })
-            }
-            _ => bail!(
-                "leave struct, new() and vars() as they were: vars() should list W_in (n_hidden, \
-                 n_inputs), b_in (n_hidden,), W_out (1, n_hidden), b_out (1,), all of f32, got \
-                 shapes {dims:?}"
-            ),
-        }
+#[rustfmt::skip] // one line each
+fn mistakes(net: &DeepNetReLU, r: &Tensor) -> Result<Mistakes> {
+    let (w_in, b_in) = (net.in_layer.weight(), net.in_layer.bias());
+    let output = |h: Result<Tensor>| net.out_layer.forward(&h?);
+    let z = net.in_layer.forward(r)?;
+    let y = net.forward(r)?;
+    let no_b_in = z.broadcast_sub(b_in)?.relu()?;
+    let rectified_weights = r.matmul(&w_in.relu()?.t()?)?.broadcast_add(b_in)?;
+    let mut mistakes = vec![
+        (output(Ok(z.clone()))?, "no unit is rectified: apply relu() to the hidden layer"),
+        (output(Ok(z.clone()))?.relu()?, "the output is rectified, not the hidden layer: move relu() there"),
+        (y.relu()?, "the output is rectified as well: an orientation is decoded by W_out h + b_out alone"),
+        (output(net.in_layer.forward(&r.relu()?))?, "the responses are rectified before the input layer: apply relu() to what it returns"),
+        (net.forward(&r.relu()?)?, "the responses are rectified, too: relu() belongs to the hidden layer alone"),
+        (output(Ok(rectified_weights.clone()))?, "the weights are rectified: apply relu() to what in_layer returns"),
+        (output(rectified_weights.relu())?, "the weights are rectified, too: relu() belongs to the hidden layer alone"),
+        (output(z.neg()?.relu())?, "the hidden layer is negated before relu()"),
+        (output(z.relu()?.neg())?, "the hidden layer is negated after relu()"),
+        (y.neg()?, "the output is negated"),
+        (output(Ok(no_b_in.clone()))?, "b_in is missing: in_layer.forward() adds it"),
+        (output(no_b_in.broadcast_add(b_in))?, "b_in is added after relu(): apply relu() to W_in r + b_in, which in_layer.forward() returns"),
+        (y.broadcast_sub(net.out_layer.bias())?, "b_out is missing: out_layer.forward() adds it"),
+    ];
+    let activations = [
+        z.tanh(), ops::sigmoid(&z), z.gelu(), z.gelu_erf(), z.silu(), z.elu(1.0), z.abs(), z.sqr(),
+        ops::leaky_relu(&z, 0.01), ops::leaky_relu(&z, 0.1), (z.exp()? + 1.0)?.log(), z.clamp(0f32, 6f32),
+    ];
+    for h in activations {
+        mistakes.push((output(h)?, "the hidden layer has another activation function: use relu()"));
     }
+    Ok(mistakes)
+}
 
-    /// `z = W_in r + b_in`.
-    fn hidden(&self, r: &Tensor) -> Result<Tensor> {
-        r.matmul(&self.w_in.t()?)?.broadcast_add(self.b_in)
+/// Responses that tell right from wrong, `(12, n_inputs)`.
+fn test_stimuli(net: &DeepNetReLU) -> Result<Tensor> {
+    let (w_in, w_out) = (net.in_layer.weight(), net.out_layer.weight());
+    let n_inputs = w_in.dim(1)?;
+    let silence = Tensor::zeros((1, n_inputs), DType::F32, &Device::Cpu)?;
+    let noise = uniform(&mut TorchRng::manual_seed(22), (3, n_inputs), -1.0, 1.0)?;
+    let mut driving = Vec::new();
+    for units in [w_out.relu()?, w_out.neg()?.relu()?] {
+        let responses = units.matmul(w_in)?; // (1, n_inputs)
+        let size = responses.sqr()?.mean_all()?.sqrt()?.to_scalar::<f32>()?;
+        let responses = (responses / f64::from(size.max(1e-12)))?;
+        driving.extend([responses.clone(), responses.neg()?]);
     }
-
-    /// `W_out h + b_out`.
-    fn output(&self, h: &Tensor) -> Result<Tensor> {
-        h.matmul(&self.w_out.t()?)?.broadcast_add(self.b_out)
-    }
-
-    fn forward(&self, r: &Tensor) -> Result<Tensor> {
-        self.output(&self.hidden(r)?.relu()?)
-    }
-
-    #[rustfmt::skip] // one line each
-    fn mistakes(&self, r: &Tensor) -> Result<Mistakes> {
-        let z = self.hidden(r)?;
-        let y = self.forward(r)?;
-        let no_b_in = z.broadcast_sub(self.b_in)?.relu()?;
-        let rectified_weights = r.matmul(&self.w_in.relu()?.t()?)?.broadcast_add(self.b_in)?;
-        let mut mistakes = vec![
-            (self.output(&z)?, "no unit is rectified: apply relu() to the hidden layer"),
-            (self.output(&z)?.relu()?, "the output is rectified, not the hidden layer: move relu() there"),
-            (y.relu()?, "the output is rectified as well: an orientation is decoded by W_out h + b_out alone"),
-            (self.output(&self.hidden(&r.relu()?)?)?, "the responses are rectified before the input layer: apply relu() to what it returns"),
-            (self.forward(&r.relu()?)?, "the responses are rectified, too: relu() belongs to the hidden layer alone"),
-            (self.output(&rectified_weights)?, "the weights are rectified: apply relu() to what in_layer returns"),
-            (self.output(&rectified_weights.relu()?)?, "the weights are rectified, too: relu() belongs to the hidden layer alone"),
-            (self.output(&z.neg()?.relu()?)?, "the hidden layer is negated before relu()"),
-            (self.output(&z.relu()?.neg()?)?, "the hidden layer is negated after relu()"),
-            (y.neg()?, "the output is negated"),
-            (self.output(&no_b_in)?, "b_in is missing: in_layer.forward() adds it"),
-            (self.output(&no_b_in.broadcast_add(self.b_in)?)?, "b_in is added after relu(): apply relu() to W_in r + b_in, which in_layer.forward() returns"),
-            (y.broadcast_sub(self.b_out)?, "b_out is missing: out_layer.forward() adds it"),
-        ];
-        let activations = [
-            z.tanh(), ops::sigmoid(&z), z.gelu(), z.gelu_erf(), z.silu(), z.elu(1.0), z.abs(), z.sqr(),
-            ops::leaky_relu(&z, 0.01), ops::leaky_relu(&z, 0.1), (z.exp()? + 1.0)?.log(), z.clamp(0f32, 6f32),
-        ];
-        for h in activations {
-            mistakes.push((self.output(&h?)?, "the hidden layer has another activation function: use relu()"));
-        }
-        Ok(mistakes)
-    }
-
-    /// Responses that tell right from wrong, `(12, n_inputs)`.
-    fn test_stimuli(&self) -> Result<Tensor> {
-        let n_inputs = self.w_in.dim(1)?;
-        let silence = Tensor::zeros((1, n_inputs), DType::F32, &Device::Cpu)?;
-        let noise = uniform(&mut TorchRng::manual_seed(22), (3, n_inputs), -1.0, 1.0)?;
-        let mut driving = Vec::new();
-        for units in [self.w_out.relu()?, self.w_out.neg()?.relu()?] {
-            let responses = units.matmul(self.w_in)?; // (1, n_inputs)
-            let size = responses.sqr()?.mean_all()?.sqrt()?.to_scalar::<f32>()?;
-            let responses = (responses / f64::from(size.max(1e-12)))?;
-            driving.extend([responses.clone(), responses.neg()?]);
-        }
-        let driving = Tensor::cat(&driving, 0)?;
-        Ok(Tensor::cat(&[&silence, &noise, &driving, &(&driving * 1e3)?], 0)?.detach())
-    }
+    let driving = Tensor::cat(&driving, 0)?;
+    Ok(Tensor::cat(&[&silence, &noise, &driving, &(&driving * 1e3)?], 0)?.detach())
 }
 
 /// The stimuli before this one have responses of ordinary size.
@@ -316,8 +294,8 @@ fn has_both_signs(tensor: &Tensor) -> Result<bool> {
 
 fn exercise_2_2(net: &dyn Network) -> Result<String> {
     let vars = run(|| Ok(net.vars()))?;
-    let reference = Reference::new(&vars)?;
-    let r = reference.test_stimuli()?;
+    let reference = reference(&vars)?;
+    let r = test_stimuli(&reference)?;
     let n = r.dim(0)?;
     let before = flatten(&vars)?;
     let forward = |r: &Tensor| run(|| net.forward(r));
@@ -328,7 +306,7 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
         )),
         _ => err,
     })?;
-    if out.dims() != [n, 1] && out.dims() == [n, reference.w_in.dim(0)?] {
+    if out.dims() != [n, 1] && out.dims() == [n, reference.in_layer.weight().dim(0)?] {
         bail!(
             "the output should have shape ({n}, 1), got that of the hidden layer: \
              return what out_layer gives for it"
@@ -336,7 +314,7 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
     }
     expect_shape(&out, &[n, 1], &format!("the output for {n} stimuli"))?;
     let expected = reference.forward(&r)?;
-    if !has_both_signs(&expected)? || !has_both_signs(&reference.hidden(&r)?)? {
+    if !has_both_signs(&expected)? || !has_both_signs(&reference.in_layer.forward(&r)?)? {
         bail!(
             "all outputs have the same sign, so this check cannot verify the ReLU: run the \
              exercise cell again, which makes a net of 200 hidden units, and check that net"
@@ -383,7 +361,7 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
             &rows(&out)?,
             &rows(&expected)?,
             ROUNDING,
-            || reference.mistakes(&rows(&r)?),
+            || mistakes(&reference, &rows(&r)?),
             |i| format!("test stimulus {}/{n} ({})", first + i + 1, description(first + i)),
             otherwise,
         )?;
@@ -396,7 +374,7 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
 fn compare_gradients(
     net: &dyn Network,
     vars: &[Var],
-    reference: &Reference,
+    reference: &DeepNetReLU,
     r: &Tensor,
 ) -> Result<()> {
     let gradients = |out: Result<Tensor>| out?.sqr()?.mean_all()?.backward();
