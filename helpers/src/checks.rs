@@ -85,9 +85,8 @@ impl fmt::Debug for Verdict {
 }
 
 /// Checks exercise 2.2: whether `net` computes `h = relu(W_in r + b_in)`, `y = W_out h + b_out`,
-/// with these four parameters as `net.vars()`. The check runs the net and does not change it.
-///
-/// Whatever is wrong with the answer, even a panic, is in the verdict.
+/// with these four parameters as `net.vars()`. The check runs the net and does not change it. An
+/// error or a panic of the answer is in the verdict.
 ///
 /// # Errors
 /// Only while nbgrader grades: a wrong answer.
@@ -144,7 +143,8 @@ fn first_mismatch(
     Ok(mismatch.map(|(i, (got, expected))| (i, got, expected)))
 }
 
-/// The hint of the mistake that gives the numbers in `got`, or of the factor that they have too much.
+/// The hint of the mistake that gives the numbers in `got`, or of a factor between them and the right
+/// numbers.
 fn matching_hint(got: &Tensor, expected: &Tensor, mistakes: Mistakes) -> Result<Option<String>> {
     for (wrong, hint) in mistakes {
         if wrong.dims() == got.dims() && first_mismatch(got, &wrong, ROUNDING)?.is_none() {
@@ -159,7 +159,7 @@ fn matching_hint(got: &Tensor, expected: &Tensor, mistakes: Mistakes) -> Result<
     let is_multiple = expected.elem_count() > 1
         && first_mismatch(got, &(expected * factor)?, ROUNDING)?.is_none();
     Ok(is_multiple.then(|| {
-        format!("all numbers are {rounded} times what they should be: look for the factor")
+        format!("look for the factor: all numbers are {rounded} times what they should be")
     }))
 }
 
@@ -233,31 +233,31 @@ fn mistakes(net: &DeepNetReLU, r: &Tensor) -> Result<Mistakes> {
     let no_b_in = z.broadcast_sub(b_in)?.relu()?;
     let rectified_weights = r.matmul(&w_in.relu()?.t()?)?.broadcast_add(b_in)?;
     let mut mistakes = vec![
-        (output(Ok(z.clone()))?, "no unit is rectified: apply relu() to the hidden layer"),
-        (output(Ok(z.clone()))?.relu()?, "the output is rectified, not the hidden layer: move relu() there"),
-        (y.relu()?, "the output is rectified as well: an orientation is decoded by W_out h + b_out alone"),
-        (output(net.in_layer.forward(&r.relu()?))?, "the responses are rectified before the input layer: apply relu() to what it returns"),
-        (net.forward(&r.relu()?)?, "the responses are rectified, too: relu() belongs to the hidden layer alone"),
-        (output(Ok(rectified_weights.clone()))?, "the weights are rectified: apply relu() to what in_layer returns"),
-        (output(rectified_weights.relu())?, "the weights are rectified, too: relu() belongs to the hidden layer alone"),
-        (output(z.neg()?.relu())?, "the hidden layer is negated before relu()"),
-        (output(z.relu()?.neg())?, "the hidden layer is negated after relu()"),
-        (y.neg()?, "the output is negated"),
-        (output(Ok(no_b_in.clone()))?, "b_in is missing: in_layer.forward() adds it"),
-        (output(no_b_in.broadcast_add(b_in))?, "b_in is added after relu(): apply relu() to W_in r + b_in, which in_layer.forward() returns"),
-        (y.broadcast_sub(net.out_layer.bias())?, "b_out is missing: out_layer.forward() adds it"),
+        (output(Ok(z.clone()))?, "apply relu() to the hidden layer: no unit is rectified"),
+        (output(Ok(z.clone()))?.relu()?, "apply relu() to the hidden layer instead of the output"),
+        (y.relu()?, "return W_out h + b_out as it is: the output is rectified as well"),
+        (output(net.in_layer.forward(&r.relu()?))?, "apply relu() to what in_layer returns instead of the responses"),
+        (net.forward(&r.relu()?)?, "apply relu() to the hidden layer alone: the responses are rectified, too"),
+        (output(Ok(rectified_weights.clone()))?, "apply relu() to what in_layer returns instead of the weights"),
+        (output(rectified_weights.relu())?, "apply relu() to the hidden layer alone: the weights are rectified, too"),
+        (output(z.neg()?.relu())?, "leave out the minus sign of the hidden layer before relu()"),
+        (output(z.relu()?.neg())?, "leave out the minus sign of the hidden layer after relu()"),
+        (y.neg()?, "leave out the minus sign of the output"),
+        (output(Ok(no_b_in.clone()))?, "add b_in, as in_layer.forward() does"),
+        (output(no_b_in.broadcast_add(b_in))?, "apply relu() to W_in r + b_in, which in_layer.forward() returns: b_in is added after relu()"),
+        (y.broadcast_sub(net.out_layer.bias())?, "add b_out, as out_layer.forward() does"),
     ];
     let activations = [
         z.tanh(), ops::sigmoid(&z), z.gelu(), z.gelu_erf(), z.silu(), z.elu(1.0), z.abs(), z.sqr(),
         ops::leaky_relu(&z, 0.01), ops::leaky_relu(&z, 0.1), (z.exp()? + 1.0)?.log(), z.clamp(0f32, 6f32),
     ];
     for h in activations {
-        mistakes.push((output(h)?, "the hidden layer has another activation function: use relu()"));
+        mistakes.push((output(h)?, "use relu(): the hidden layer has another activation function"));
     }
     Ok(mistakes)
 }
 
-/// Responses that tell right from wrong, `(12, n_inputs)`.
+/// Responses for which a wrong network gives other outputs than the right one, `(12, n_inputs)`.
 fn test_stimuli(net: &DeepNetReLU) -> Result<Tensor> {
     let (w_in, w_out) = (net.in_layer.weight(), net.out_layer.weight());
     let n_inputs = w_in.dim(1)?;
@@ -322,9 +322,9 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
     }
     let ordinary = |t: &Tensor| t.narrow(0, 0, FIRST_LARGE);
     if to_vec(&ordinary(&out)?)?.iter().any(|y| y.is_nan()) {
-        bail!("the outputs should be numbers, got NaN: is anything divided by 0?")
+        bail!("the outputs should be numbers, got NaN: look for a division by 0")
     }
-    // What else is in r, and what was computed before, must not matter.
+    // The output for a stimulus must not depend on other stimuli in r, or on earlier calls.
     let again = ordinary(&forward(&r)?)?;
     if flatten(&vars)? != before {
         bail!("forward() changes the parameters: leave that to the training")
@@ -347,16 +347,13 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
              without means over rows"
         )
     }
-    let formula = "the hidden layer is relu(W_in r + b_in), the output W_out h + b_out";
-    for (first, otherwise) in [
-        (0, formula),
-        (
-            FIRST_LARGE,
-            "only large responses are decoded wrong: relu() has no upper limit, and slope 0 below 0",
-        ),
-    ] {
-        let rows =
-            |t: &Tensor| t.narrow(0, first, if first == 0 { FIRST_LARGE } else { n - first });
+    let formula =
+        "compute relu(W_in r + b_in) for the hidden layer, W_out h + b_out for the output";
+    let no_limit = "use relu(), without an upper limit: only large responses are decoded wrong";
+    for (first, n_rows, otherwise) in
+        [(0, FIRST_LARGE, formula), (FIRST_LARGE, n - FIRST_LARGE, no_limit)]
+    {
+        let rows = |t: &Tensor| t.narrow(0, first, n_rows);
         compare(
             &rows(&out)?,
             &rows(&expected)?,
@@ -389,8 +386,8 @@ fn compare_gradients(
         };
         if first_mismatch(got, expected, ROUNDING)?.is_some() {
             bail!(
-                "the outputs are right, but not the gradient for {name}:\tis the activation \
-                 function exactly relu()? Then {KEEP_GRADIENTS}"
+                "the outputs are right, but not the gradient for {name}:\tuse relu() as it is, and \
+                 {KEEP_GRADIENTS}"
             )
         }
     }

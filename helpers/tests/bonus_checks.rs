@@ -73,20 +73,14 @@ fn check_gradient(answer: Gradient) -> Verdict {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_gradients_in_many_styles() {
-    let answers: [Gradient; 16] = [
+    let answers: [Gradient; 10] = [
         |g| g.right(),
         |g| g.by_backward(g.loss()),
         |g| g.r.t()?.matmul(&(g.dl_dh()? * &g.active)?)?.t(),
-        |g| g.product(g.active.broadcast_mul(g.w_out)?.broadcast_mul(&g.error)? * (2.0 / g.n)),
         |g| g.product(g.error.broadcast_mul(g.w_out)? * &g.active)? * (2.0 / g.n),
-        |g| (g.product(g.dl_dh()? * &g.active)? + g.right()?)? / 2.0,
-        |g| g.product(g.active.gt(0.5)?.where_cond(&g.dl_dh()?, &g.z.zeros_like()?)),
         |g| g.product(g.dl_dh()? * ((g.z.sign()? + 1.0)? / 2.0)?),
-        |g| g.product(g.dl_dh()? * g.z.relu()?.sign()?),
         |g| g.product(g.dl_dh()? * g.z.relu()?.div(&g.z)?),
-        |g| g.product(g.dl_dh()? * g.z.ge(0f32)?.to_dtype(DType::F32)?),
         |g| (g.dl_dh()?.to_dtype(DType::F64)? * g.active.to_dtype(DType::F64)?)?.t()?.matmul(&g.r.to_dtype(DType::F64)?)?.to_dtype(DType::F32),
-        |g| g.by_backward((g.net.forward(g.r)? - g.ori)?.sqr()?.mean_all()),
         |g| g.by_backward((g.net.forward(g.r)? - g.ori)?.sqr()?.sum_all()? / g.n),
         |g| {
             let dl_dz = (g.dl_dh()? * &g.active)?;
@@ -106,7 +100,7 @@ fn correct_gradients_in_many_styles() {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn wrong_gradients_get_their_hint() {
-    let cases: [(&str, Gradient); 32] = [
+    let cases: [(&str, Gradient); 30] = [
         ("in place of unsolved::gradient(..)", |g| unsolved::gradient(g.r, &g.active, &g.error, g.w_out, g.n)),
         ("run the cell of the exercise first", |g| unanswered::gradient_of_w_in(g.net, g.r, g.ori)),
         ("your code panicked: no idea", |_| panic!("no idea")),
@@ -131,14 +125,12 @@ fn wrong_gradients_get_their_hint() {
         ("instead of applying relu()", |g| g.product(g.dl_dh()?.relu())),
         ("multiply the error by w_out", |g| g.product(g.active.broadcast_mul(&g.error)? * (2.0 / g.n))),
         ("all numbers are 2 times", |g| g.right()? * 2.0),
-        ("follow the equation factor by factor", |g| g.right()?.clamp(-1f32, 1f32)),
         ("follow the equation factor by factor", |g| g.right()?.clamp(-50f32, 50f32)),
         ("follow the equation factor by factor", |g| g.right()?.round_to(1)),
         ("follow the equation factor by factor", |g| g.product(g.dl_dh()?.broadcast_mul(&g.error)? * &g.active)),
         ("follow the equation factor by factor", |g| g.product(g.error.sign()?.broadcast_mul(g.w_out)? * &g.active)),
         ("follow the equation factor by factor", |g| g.product(g.dl_dh()? * candle_nn::ops::sigmoid(&g.z)?)),
         ("follow the equation factor by factor", |g| g.by_backward(loss::mse(&g.net.forward(&g.r.narrow(0, 0, 1)?)?, &g.ori.narrow(0, 0, 1)?))),
-        ("follow the equation factor by factor", |g| g.product(g.dl_dh()? * g.r.gt(0f32)?.to_dtype(DType::F32)?.narrow(1, 0, 5)?)),
     ];
     assert_all(cases.map(|(hint, answer)| (hint, check_gradient(answer))));
 }
@@ -185,20 +177,11 @@ fn check_angle(angle: Angle) -> Verdict {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_sines_and_cosines_in_many_styles() {
-    let answers: [ToSinCos; 16] = [
+    let answers: [ToSinCos; 7] = [
         to_sin_cos,
-        |s| of_radians(s.affine(PI / 180.0, 0.0)),
-        |s| of_radians((s / 180.0)? * PI),
-        |s| of_radians((s / 360.0)? * (2.0 * PI)),
-        |s| of_radians(s * 1f64.to_radians()),
-        |s| of_radians(s * 0.0174533),
         |s| of_radians(s * 0.01745),
-        |s| of_radians(s * (3.14159 / 180.0)),
-        |s| of_radians(s * (3.1416 / 180.0)),
         |s| of_radians(s / 57.29578),
-        |s| of_radians(s.broadcast_mul(&Tensor::new(1f32.to_radians(), &Device::Cpu)?)),
         |s| of_radians(s.to_dtype(DType::F64)? * (PI / 180.0))?.to_dtype(DType::F32),
-        |s| Tensor::cat(&[part(s, 0)?, part(s, 1)?], D::Minus1),
         |s| Tensor::stack(&[part(s, 0)?.flatten_all()?, part(s, 1)?.flatten_all()?], 1),
         |s| Tensor::cat(&[part(&s.affine(-1.0, 90.0)?, 1)?, part(&s.affine(-1.0, 90.0)?, 0)?], 1),
         |s| {
@@ -208,15 +191,11 @@ fn correct_sines_and_cosines_in_many_styles() {
         },
     ];
     assert_all(answers.map(|answer| ("ok: ", check_to(answer))));
-    let answers: [Angle; 15] = [
+    let answers: [Angle; 11] = [
         right_angle,
-        |s, c| (s.atan2(c).to_degrees() + 360.0) % 360.0,
         |s, c| s.atan2(c).rem_euclid(TAU).to_degrees(),
         |s, c| (s.atan2(c) / TAU).rem_euclid(1.0) * 360.0,
-        |s, c| f32::atan2(s, c).to_degrees().rem_euclid(360.0),
-        |s, c| (s.atan2(c) * 57.29578).rem_euclid(360.0),
         |s, c| (s.atan2(c) * 57.3).rem_euclid(360.0),
-        |s, c| (s.atan2(c) * 180.0 / 3.1416).rem_euclid(360.0),
         |s, c| f64::from(s).atan2(f64::from(c)).to_degrees().rem_euclid(360.0) as f32,
         |s, c| if s < 0.0 { s.atan2(c).to_degrees() + 360.0 } else { s.atan2(c).to_degrees() },
         |s, c| 180.0 - s.atan2(-c).to_degrees(),
@@ -265,7 +244,7 @@ fn wrong_sines_and_cosines_get_their_hint() {
         ("your code returned an error: ", |out| out.i((0, 2))),
     ];
     assert_all(cases.map(|(hint, from)| (hint, check_from(from))));
-    let cases: [(&str, Angle); 26] = [
+    let cases: [(&str, Angle); 23] = [
         ("use rem_euclid(360.0): half of the angles", |s, c| s.atan2(c).to_degrees()),
         ("instead of abs(), which mirrors", |s, c| s.atan2(c).to_degrees().abs()),
         ("instead of setting them to 0", |s, c| s.atan2(c).to_degrees().max(0.0)),
@@ -285,10 +264,7 @@ fn wrong_sines_and_cosines_get_their_hint() {
         ("asin() and acos() give NaN above 1", |s, _| s.asin().to_degrees().rem_euclid(360.0)),
         ("asin() and acos() give NaN above 1", |_, c| c.acos().to_degrees()),
         ("rounded to whole degrees", |s, c| right_angle(s, c).round()),
-        ("use sin.atan2(cos), convert to degrees", |s, c| right_angle(s, c).floor()),
         ("use sin.atan2(cos), convert to degrees", |s, c| (right_angle(s, c) * 10.0).round() / 10.0),
-        ("use sin.atan2(cos), convert to degrees", |s, c| (right_angle(s, c) / 18.0).floor() * 18.0 + 9.0),
-        ("use sin.atan2(cos), convert to degrees", |s, c| (right_angle(s, c)).min(270.0)),
         ("instead of abs(), which mirrors", |s, c| (c / s.hypot(c)).acos().to_degrees()),
         ("use sin.atan2(cos), convert to degrees", |s, _| s.clamp(-1.0, 1.0).asin().to_degrees().rem_euclid(360.0)),
         ("do not double the angles", |s, c| right_angle(2.0 * s * c, c * c - s * s)),
@@ -321,19 +297,13 @@ fn row_by_row(log_p: &Tensor, classes: &Tensor) -> Result<Vec<Tensor>> {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_likelihoods_in_many_styles() {
-    let answers: [LossFn; 16] = [
+    let answers: [LossFn; 10] = [
         loss::nll,
         loss::cross_entropy, // which changes nothing: the softmax of log_p is p
         |p, c| chosen(p, c)?.mean_all()?.neg(),
-        |p, c| chosen(p, c)?.neg()?.mean_all(),
-        |p, c| chosen(&p.neg()?, c)?.mean_all(),
         |p, c| chosen(p, c)?.sum_all()?.neg()? / p.dim(0)? as f64,
-        |p, c| chosen(p, c)?.mean_all()? * -1.0,
-        |p, c| chosen(p, c)?.mean_all()?.affine(-1.0, 0.0),
         |p, c| chosen(p, c)?.squeeze(1)?.mean(0)?.neg(),
         |p, c| chosen(&p.exp()?, c)?.log()?.mean_all()?.neg(),
-        |p, c| (p * one_hot(p, c)?)?.sum_all()?.neg()? / p.dim(0)? as f64,
-        |p, c| (p * one_hot(p, c)?)?.sum(1)?.mean_all()?.neg(),
         |p, c| (p * one_hot(p, c)?)?.mean_all()?.neg()? * p.dim(1)? as f64,
         |p, c| Tensor::stack(&row_by_row(p, c)?, 0)?.mean_all()?.neg(),
         |p, c| p.flatten_all()?.index_select(&(Tensor::arange(0u32, p.dim(0)? as u32, &Device::Cpu)?.affine(p.dim(1)? as f64, 0.0)? + c)?, 0)?.mean_all()?.neg(),
@@ -345,20 +315,15 @@ fn correct_likelihoods_in_many_styles() {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn wrong_likelihoods_get_their_hint() {
-    let cases: [(&str, LossFn); 29] = [
+    let cases: [(&str, LossFn); 27] = [
         ("in place of unsolved::nll(..)", unsolved::nll),
         ("run the cell of the exercise first", unanswered::nll),
         ("your code panicked: no idea", |_, _| panic!("no idea")),
         ("has no gradient, so training would learn nothing", |p, c| chosen(&p.detach(), c)?.mean_all()?.neg()),
-        ("has no gradient, so training would learn nothing", |p, c| {
-            let sum: f32 = p.to_vec2::<f32>()?.iter().zip(c.to_vec1::<u32>()?).map(|(row, class)| row[class as usize]).sum();
-            Tensor::new(-sum / c.dim(0)? as f32, &Device::Cpu)
-        }),
         ("its gradient is not", |p, c| chosen(p, c)?.mean_all()?.neg()? + (p - p.detach())?.sum_all()?),
         ("should have type F32, got F64", |p, c| loss::nll(&p.to_dtype(DType::F64)?, c)),
         ("should have shape [], got [1]", |p, c| loss::nll(p, c)?.reshape(1)),
         ("one number, got one for each stimulus", |p, c| chosen(p, c)?.neg()),
-        ("one number, got one for each stimulus", |p, c| chosen(p, c)?.neg()?.squeeze(1)),
         ("change the sign: log p", |p, c| chosen(p, c)?.mean_all()),
         ("instead of the sum", |p, c| chosen(p, c)?.sum_all()?.neg()),
         ("instead of the sum, and change the sign", |p, c| chosen(p, c)?.sum_all()),
@@ -395,20 +360,14 @@ fn absolutes(w: &Tensor) -> Result<Tensor> {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_penalties_in_many_styles() {
-    let answers: [Penalty; 16] = [
+    let answers: [Penalty; 10] = [
         |w, l2, l1| (squares(w)? * l2)? + (absolutes(w)? * l1)?,
-        |w, l2, l1| (absolutes(w)? * l1)? + (squares(w)? * l2)?,
-        |w, l2, l1| (squares(w)? * l2)?.add(&(absolutes(w)? * l1)?),
         |w, l2, l1| ((w * w)? * l2)?.sum_all()? + (w.abs()? * l1)?.sum_all()?,
-        |w, l2, l1| ((w.sqr()? * l2)? + (w.abs()? * l1)?)?.sum_all(),
         |w, l2, l1| (w.powf(2.0)?.sum_all()? * l2)? + (absolutes(w)? * l1)?,
-        |w, l2, l1| (w.abs()?.sqr()?.sum_all()? * l2)? + (absolutes(w)? * l1)?,
-        |w, l2, l1| (w.flatten_all()?.sqr()?.sum(0)? * l2)? + (w.flatten_all()?.abs()?.sum(0)? * l1)?,
         |w, l2, l1| (w.sqr()?.sum(1)?.sum(0)? * l2)? + (w.abs()?.sum(0)?.sum(0)? * l1)?,
         |w, l2, l1| (squares(w)? * l2)? + ((w * w.sign()?.detach())?.sum_all()? * l1)?,
         |w, l2, l1| (squares(w)? * l2)? + (w.sqr()?.sqrt()?.sum_all()? * l1)?,
         |w, l2, l1| (squares(w)? * l2)? + ((w.relu()? + w.neg()?.relu()?)?.sum_all()? * l1)?,
-        |w, l2, l1| squares(w)?.affine(l2, 0.0)? + absolutes(w)?.affine(l1, 0.0)?,
         |w, l2, l1| (w.sqr()?.mean_all()? * (l2 * w.elem_count() as f64))? + (absolutes(w)? * l1)?,
         |w, l2, l1| (squares(w)?.sqrt()?.sqr()? * l2)? + (absolutes(w)? * l1)?,
         |w, l2, l1| {
@@ -422,20 +381,15 @@ fn correct_penalties_in_many_styles() {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn wrong_penalties_get_their_hint() {
-    let cases: [(&str, Penalty); 30] = [
+    let cases: [(&str, Penalty); 28] = [
         ("in place of unsolved::penalty(..)", unsolved::penalty),
         ("run the cell of the exercise first", unanswered::regularizer),
         ("your code panicked: no idea", |_, _, _| panic!("no idea")),
         ("has no gradient, so training would learn nothing", |w, l2, l1| (squares(&w.detach())? * l2)? + (absolutes(&w.detach())? * l1)?),
-        ("has no gradient, so training would learn nothing", |w, l2, l1| {
-            let sum: f64 = w.to_vec2::<f32>()?.concat().into_iter().map(f64::from).map(|w| l2 * w * w + l1 * w.abs()).sum();
-            Tensor::new(sum as f32, &Device::Cpu)
-        }),
         ("its gradient is not", |w, l2, l1| (squares(w)? * l2)? + (absolutes(&w.detach())? * l1)?),
         ("its gradient is not", |w, l2, l1| (squares(&w.detach())? * l2)? + (absolutes(w)? * l1)?),
         ("should have type F32, got F64", |w, l2, l1| ((squares(w)? * l2)? + (absolutes(w)? * l1)?)?.to_dtype(DType::F64)),
         ("should have shape [], got [3]", |w, l2, l1| ((w.sqr()? * l2)? + (w.abs()? * l1)?)?.sum(0)),
-        ("should have shape [], got [2, 3]", |w, l2, l1| (w.sqr()? * l2)? + (w.abs()? * l1)?),
         ("should have shape [], got [1, 1]", |w, l2, l1| ((w.sqr()? * l2)? + (w.abs()? * l1)?)?.sum_keepdim((0, 1))),
         ("swap l1 and l2", |w, l2, l1| (squares(w)? * l1)? + (absolutes(w)? * l2)?),
         ("add the L1 part, ", |w, l2, _| squares(w)? * l2),

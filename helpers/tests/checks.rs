@@ -72,9 +72,8 @@ fn zeros(h: &Tensor) -> Result<Tensor> {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_networks_in_many_styles() {
-    let answers: [Forward; 20] = [
+    let answers: [Forward; 17] = [
         |net, r| net.out_layer.forward(&net.in_layer.forward(r)?.relu()?),
-        |net, r| hidden(net, r).and_then(|z| z.relu()).and_then(|h| net.out_layer.forward(&h)),
         |net, r| hidden(net, r).and_then(|z| output(net, z.maximum(&zeros(&z)?))),
         |net, r| hidden(net, r).and_then(|z| output(net, (&z + z.abs()?)? * 0.5)),
         |net, r| hidden(net, r).and_then(|z| output(net, &z * z.gt(0f32)?.to_dtype(DType::F32)?)),
@@ -85,8 +84,6 @@ fn correct_networks_in_many_styles() {
         |net, r| output(net, candle_nn::ops::leaky_relu(&hidden(net, r)?, 0.0)),
         |net, r| output(net, hidden(net, r)?.to_dtype(DType::F64)?.relu()?.to_dtype(DType::F32)),
         |net, r| output(net, hidden_by(net, r, Ok(net.in_layer.weight().as_tensor().clone()))?.relu()),
-        |net, r| r.apply(&net.in_layer)?.apply(&candle_nn::Activation::Relu)?.apply(&net.out_layer),
-        |net, r| candle_nn::seq().add(net.in_layer.clone()).add(candle_nn::Activation::Relu).add(net.out_layer.clone()).forward(r),
         |net, r| hidden(net, r)?.relu()?.matmul(&net.out_layer.weight().t()?)?.broadcast_add(net.out_layer.bias()),
         |net, r| hidden(net, r)?.relu()?.broadcast_mul(net.out_layer.weight())?.sum_keepdim(1)?.broadcast_add(net.out_layer.bias()),
         |net, r| net.in_layer.weight().matmul(&r.t()?)?.t()?.broadcast_add(net.in_layer.bias()).and_then(|z| output(net, z.relu())),
@@ -100,52 +97,47 @@ fn correct_networks_in_many_styles() {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn wrong_networks_get_their_hint() {
-    let cases: [(&str, Forward); 50] = [
+    let cases: [(&str, Forward); 45] = [
         ("not yet: write your own code in place of unsolved::forward(..)", unsolved::forward),
         ("your code panicked: not yet implemented", |_, _| todo!()),
         ("not yet: run the cell of the exercise first", |_, r| unanswered::net(r)),
         ("no unit is rectified", |net, r| output(net, hidden(net, r))),
         ("test stimulus 1/12 (all responses 0, so only the biases count): expected ", |net, r| output(net, hidden(net, r))),
-        ("the output is rectified, not the hidden layer", |net, r| output(net, hidden(net, r))?.relu()),
+        ("instead of the output", |net, r| output(net, hidden(net, r))?.relu()),
         ("the output is rectified as well", |net, r| net.forward(r)?.relu()),
-        ("rectified before the input layer", |net, r| output(net, hidden(net, &r.relu()?))),
-        ("relu() belongs to the hidden layer alone", |net, r| net.forward(&r.relu()?)),
-        ("the weights are rectified: ", |net, r| output(net, hidden_by(net, r, net.in_layer.weight().relu()))),
+        ("instead of the responses", |net, r| output(net, hidden(net, &r.relu()?))),
+        ("the responses are rectified, too", |net, r| net.forward(&r.relu()?)),
+        ("instead of the weights", |net, r| output(net, hidden_by(net, r, net.in_layer.weight().relu()))),
         ("the weights are rectified, too", |net, r| output(net, hidden_by(net, r, net.in_layer.weight().relu())?.relu())),
-        ("negated before relu()", |net, r| output(net, hidden(net, r)?.neg()?.relu())),
-        ("negated after relu()", |net, r| output(net, hidden(net, r)?.relu()?.neg())),
-        ("the output is negated", |net, r| net.forward(r)?.neg()),
+        ("the hidden layer before relu()", |net, r| output(net, hidden(net, r)?.neg()?.relu())),
+        ("the hidden layer after relu()", |net, r| output(net, hidden(net, r)?.relu()?.neg())),
+        ("the minus sign of the output", |net, r| net.forward(r)?.neg()),
         ("r goes through in_layer first", |net, r| hidden(net, &output(net, r.relu())?)),
         ("should have shape (12, 1), got that of the hidden layer", |net, r| hidden(net, r)?.relu()),
         ("should have shape [12, 1], got [12]", |net, r| net.forward(r)?.squeeze(1)),
         ("should have shape [12, 1], got []", |net, r| net.forward(r)?.mean_all()),
         ("should have type F32, got F64", |net, r| net.forward(r)?.to_dtype(DType::F64)),
-        ("should have type F32, got F16", |net, r| net.forward(r)?.to_dtype(DType::F16)),
         ("another activation function", |net, r| output(net, hidden(net, r)?.tanh())),
         ("another activation function", |net, r| output(net, hidden(net, r)?.gelu_erf())),
         ("another activation function", |net, r| output(net, candle_nn::ops::sigmoid(&hidden(net, r)?))),
         ("another activation function", |net, r| output(net, (hidden(net, r)?.exp()? + 1.0)?.log())),
         ("another activation function", |net, r| output(net, candle_nn::ops::leaky_relu(&hidden(net, r)?, 0.1))),
         ("another activation function", |net, r| output(net, hidden(net, r)?.abs())),
-        ("only large responses are decoded wrong", |net, r| output(net, hidden(net, r)?.clamp(0f32, 20f32))),
-        ("only large responses are decoded wrong", |net, r| output(net, hidden(net, r)?.clamp(-1000f32, 1e9f32)?.clamp(0f32, 200f32))),
-        ("the hidden layer is relu(W_in r + b_in)", |net, r| output(net, (hidden(net, r)? - 0.1)?.relu())),
-        ("the hidden layer is relu(W_in r + b_in)", |net, r| output(net, candle_nn::ops::softmax_last_dim(&hidden(net, r)?))),
-        ("the hidden layer is relu(W_in r + b_in)", |net, r| output(net, hidden(net, r)?.gt(0f32)?.to_dtype(DType::F32))),
-        ("the hidden layer is relu(W_in r + b_in)", |net, r| output(net, candle_nn::ops::leaky_relu(&hidden(net, r)?, 3e-5))),
-        ("b_in is missing", |net, r| output(net, r.matmul(&net.in_layer.weight().t()?)?.relu())),
+        ("only large responses are decoded wrong", |net, r| output(net, hidden(net, r)?.clamp(0f32, 200f32))),
+        ("compute relu(W_in r + b_in) for the hidden layer", |net, r| output(net, (hidden(net, r)? - 0.1)?.relu())),
+        ("compute relu(W_in r + b_in) for the hidden layer", |net, r| output(net, hidden(net, r)?.gt(0f32)?.to_dtype(DType::F32))),
+        ("compute relu(W_in r + b_in) for the hidden layer", |net, r| output(net, candle_nn::ops::leaky_relu(&hidden(net, r)?, 3e-5))),
+        ("add b_in, as", |net, r| output(net, r.matmul(&net.in_layer.weight().t()?)?.relu())),
         ("b_in is added after relu()", |net, r| output(net, r.matmul(&net.in_layer.weight().t()?)?.relu()?.broadcast_add(net.in_layer.bias()))),
-        ("b_out is missing", |net, r| hidden(net, r)?.relu()?.matmul(&net.out_layer.weight().t()?)),
+        ("add b_out, as", |net, r| hidden(net, r)?.relu()?.matmul(&net.out_layer.weight().t()?)),
         ("without a gradient for W_in", |net, r| output(net, Ok(hidden(net, r)?.relu()?.detach()))),
         ("without a gradient for W_in", |net, r| Tensor::new(net.forward(r)?.to_vec2::<f32>()?, r.device())),
         ("without a gradient for b_in", |net, r| output(net, r.matmul(&net.in_layer.weight().t()?)?.broadcast_add(&net.in_layer.bias().detach())?.relu())),
-        ("not the gradient for W_in: is the activation function exactly relu()?", |net, r| hidden(net, r).and_then(|z| output(net, &z.relu()? + (&z - z.detach())? * 0.1))),
+        ("not the gradient for W_in: use relu() as it is", |net, r| hidden(net, r).and_then(|z| output(net, &z.relu()? + (&z - z.detach())? * 0.1))),
         ("all numbers are 1.01 times", |net, r| net.forward(r)?.affine(1.01, 0.0)),
         ("all numbers are 360 times", |net, r| net.forward(r)? * 360.0),
         ("got NaN", |net, r| net.forward(r)? * f64::NAN),
-        ("depends on the others in r", |net, r| net.forward(&r.broadcast_sub(&r.mean_keepdim(0)?)?)),
         ("depends on the others in r", |net, r| net.forward(r)?.broadcast_sub(&net.forward(r)?.mean_keepdim(0)?)),
-        ("gives other outputs when it is called again", |net, r| net.forward(r)? + r.rand_like(0.0, 1.0)?.narrow(1, 0, 1)?),
         ("gives other outputs when it is called again", |net, r| output(net, candle_nn::ops::dropout(&hidden(net, r)?.relu()?, 0.5))),
         ("forward() changes the parameters", |net, r| {
             let y = net.forward(r)?;
@@ -290,14 +282,6 @@ fn train_on(g: Given, rows: impl Fn(usize) -> Vec<u32>) -> Result<Vec<f32>> {
     })
 }
 
-fn train_recursively(g: Given) -> Result<Vec<f32>> {
-    if g.n_epochs == 0 {
-        return Ok(Vec::new());
-    }
-    let first = Given { n_epochs: 1, ..g }.train_correctly()?;
-    Ok([first, train_recursively(Given { n_epochs: g.n_epochs - 1, ..g })?].concat())
-}
-
 fn train_by<O: Optimizer>(g: Given, mut optimizer: O) -> Result<Vec<f32>> {
     g.train(|_| {
         let loss = g.loss()?;
@@ -309,20 +293,13 @@ fn train_by<O: Optimizer>(g: Given, mut optimizer: O) -> Result<Vec<f32>> {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_trainings_in_many_styles() {
-    let answers: [Train; 18] = [
+    let answers: [Train; 11] = [
         |g| train(g.net, g.loss_fn, g.data, g.labels, g.n_epochs, g.learning_rate),
         |g| g.train_correctly(),
-        train_recursively,
-        |g| train_by(g, SGD::new(g.net.vars(), g.learning_rate)?),
-        |g| train_by(g, SGD::with_momentum(g.net.vars(), g.learning_rate, 0.0)?),
         |g| train_by(g, candle_nn::SGD::new(g.net.vars(), g.learning_rate)?),
         |g| train_by(g, SGD::new([g.net.out_layer.vars(), g.net.in_layer.vars()].concat(), g.learning_rate)?),
         |g| train_with(g, |gradient, _| Ok(gradient)),
-        |g| train_with(g, |gradient, _| gradient.to_dtype(DType::F64)?.to_dtype(DType::F32)),
-        |g| train_at(g, |_| 1.0),
-        |g| train_groups(g, vec![g.net.in_layer.vars(), g.net.out_layer.vars()]),
         |g| train_groups(g, g.net.vars().into_iter().map(|var| vec![var]).collect()),
-        |g| train_groups(g, <[_; 2]>::from(g.net.vars().into_iter().partition::<Vec<_>, _>(|var| var.rank() == 2)).to_vec()),
         // In another order, in two halves, and with the loss in f64: the numbers are the same but for rounding.
         |g| train_on(g, |_| (0..150).rev().collect()),
         |g| train_on(g, |epoch| (0..150).map(|i| (i + epoch as u32) % 150).collect()),
@@ -346,7 +323,10 @@ fn correct_trainings_in_many_styles() {
 
 /// The learner has a network of their own, and `train` in the cell has any of these types.
 mod learner {
+    use helpers::checks::LossFn;
     use helpers::*;
+
+    use super::assert_all;
 
     pub struct DeepNetReLU(net::DeepNetReLU);
 
@@ -368,89 +348,43 @@ mod learner {
         }
     }
 
-    type LossFn = fn(&Tensor, &Tensor) -> Result<Tensor>;
-
-    fn of_own(
-        net: &DeepNetReLU,
-        f: LossFn,
-        x: &Tensor,
-        y: &Tensor,
-        n: usize,
-        rate: f64,
-    ) -> Result<Vec<f32>> {
-        train::train(net, f, x, y, n, rate)
-    }
-
-    fn of_dyn(
-        net: &dyn Network,
-        f: LossFn,
-        x: &Tensor,
-        y: &Tensor,
-        n: usize,
-        rate: f64,
-    ) -> Result<Vec<f32>> {
-        let mut optimizer = SGD::new(net.vars(), rate)?;
-        let epoch = |_| {
-            let loss = f(&net.forward(x)?, y)?;
-            optimizer.backward_step(&loss)?;
-            loss.to_scalar()
-        };
-        (0..n).map(epoch).collect()
-    }
-
-    fn of_generic<N: Network, F>(
-        net: &N,
-        f: F,
-        x: &Tensor,
-        y: &Tensor,
-        n: usize,
-        rate: f64,
-    ) -> Result<Vec<f32>>
-    where
-        F: Fn(&Tensor, &Tensor) -> Result<Tensor>,
-    {
-        train::train(net, f, x, y, n, rate)
-    }
-
     #[test]
+    #[rustfmt::skip] // one line each signature
     fn train_may_be_written_for_one_network() {
-        super::assert_ok(&check_exercise_3_2!(of_own).unwrap());
-        super::assert_ok(&check_exercise_3_2!(of_dyn).unwrap());
-        super::assert_ok(&check_exercise_3_2!(of_generic).unwrap());
-        super::assert_ok(&check_exercise_3_2!(train::train).unwrap());
-        let too_fast =
-            |net: &DeepNetReLU, f: LossFn, x: &Tensor, y: &Tensor, n: usize, rate: f64| {
-                of_own(net, f, x, y, n, 3.0 * rate)
+        let of_own = |net: &DeepNetReLU, f: LossFn, x: &Tensor, y: &Tensor, n: usize, rate: f64| train::train(net, f, x, y, n, rate);
+        let too_fast = |net: &DeepNetReLU, f: LossFn, x: &Tensor, y: &Tensor, n: usize, rate: f64| of_own(net, f, x, y, n, 3.0 * rate);
+        let of_dyn = |net: &dyn Network, f: LossFn, x: &Tensor, y: &Tensor, n: usize, rate: f64| -> Result<Vec<f32>> {
+            let mut optimizer = SGD::new(net.vars(), rate)?;
+            let epoch = |_| {
+                let loss = f(&net.forward(x)?, y)?;
+                optimizer.backward_step(&loss)?;
+                loss.to_scalar()
             };
-        super::assert_hint(&check_exercise_3_2!(too_fast).unwrap(), "3 times");
-        // What the glob brings, since this module has no train of its own.
-        super::assert_hint(
-            &check_exercise_3_2!(train).unwrap(),
-            "run the cell of the exercise first",
-        );
+            (0..n).map(epoch).collect()
+        };
+        assert_all([
+            ("ok: ", check_exercise_3_2!(of_own).unwrap()),
+            ("ok: ", check_exercise_3_2!(of_dyn).unwrap()),
+            ("ok: ", check_exercise_3_2!(train::train).unwrap()),
+            ("3 times", check_exercise_3_2!(too_fast).unwrap()),
+            // What the glob brings, since this module has no train of its own.
+            ("run the cell of the exercise first", check_exercise_3_2!(train).unwrap()),
+        ]);
     }
 }
 
 #[test]
-fn train_for_a_network_that_was_not_run_is_told_so() {
+fn train_for_a_network_that_was_not_run_gets_the_hint_to_run_it() {
     use helpers::checks::unanswered::DeepNetReLU;
-    fn of_own(
-        _: &DeepNetReLU,
-        _: LossFn,
-        _: &Tensor,
-        _: &Tensor,
-        _: usize,
-        _: f64,
-    ) -> Result<Vec<f32>> {
-        Ok(Vec::new())
-    }
+    let of_own =
+        |_: &DeepNetReLU, _: LossFn, _: &Tensor, _: &Tensor, _: usize, _: f64| Ok(Vec::new());
     assert_hint(&check_exercise_3_2!(of_own).unwrap(), "run the cell of the exercise first");
 }
 
 #[test]
 #[rustfmt::skip] // one line each answer
 fn wrong_trainings_get_their_hint() {
-    let cases: [(&str, Train); 50] = [
+    let cases: [(&str, Train); 40] = [
         ("in place of unsolved::output(..)", |g| { unsolved::output(g.net, g.data)?; g.train_correctly() }),
         ("in place of unsolved::step(..)", |g| g.train(|optimizer| { let loss = g.loss()?; unsolved::step(&loss, optimizer)?; loss.to_scalar() })),
         ("your code panicked: no idea", |_| panic!("no idea")),
@@ -461,30 +395,18 @@ fn wrong_trainings_get_their_hint() {
             g.loss()?.to_scalar()
         })),
         ("for the net that was passed in", |g| Given { net: &DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 4)?, ..g }.train_correctly()),
-        ("along the gradient, not against it", |g| train_at(g, |_| -1.0)),
+        ("against the gradient, not along it", |g| train_at(g, |_| -1.0)),
         ("all numbers are 2 times", |g| train_at(g, |_| 2.0)),
-        ("all numbers are 0.5 times", |g| train_at(g, |_| 0.5)),
         ("150 times too much", |g| train_at(g, |_| 150.0)),
         ("all numbers are 0.1 times", |g| Given { learning_rate: 1e-3, ..g }.train_correctly()),
-        ("each epoch computes its own gradients", |g| train_at(g, |epoch| if epoch < 50 { 1.0 } else { 0.5 })),
-        ("each epoch computes its own gradients", |g| train_at(g, |epoch| if epoch < 100 { 1.0 } else { 0.1 })),
-        ("each epoch computes its own gradients", |g| train_at(g, |epoch| 0.99f64.powi(epoch as i32))),
-        ("the loss is taken after the update", |g| g.train(|optimizer| {
+        ("in each epoch, compute new gradients", |g| train_at(g, |epoch| if epoch < 100 { 1.0 } else { 0.1 })),
+        ("in each epoch, compute new gradients", |g| train_at(g, |epoch| 0.99f64.powi(epoch as i32))),
+        ("this loss is taken after the update", |g| g.train(|optimizer| {
             g.epoch(optimizer)?;
             g.loss()?.to_scalar()
         })),
         ("as many losses, got 3", |g| Given { n_epochs: 3, ..g }.train_correctly()),
-        ("as many losses, got 50", |g| Given { n_epochs: 50, ..g }.train_correctly()),
         ("as many losses, got 0", |g| g.train_correctly().map(|mut losses| { losses.pop(); losses })),
-        ("as many losses, got 2", |g| g.train_correctly().map(|mut losses| { losses.push(0.0); losses })),
-        ("without an early end", |g| {
-            let mut losses: Vec<f32> = Vec::new();
-            let mut optimizer = SGD::new(g.net.vars(), g.learning_rate)?;
-            while losses.len() < g.n_epochs && losses.last().is_none_or(|last| g.loss().unwrap().to_scalar::<f32>().unwrap() < *last) {
-                losses.push(g.epoch(&mut optimizer)?);
-            }
-            Ok(losses)
-        }),
         ("as many losses, got 10:", |g| { // stops after ten epochs without a lower loss
             let (mut losses, mut optimizer): (Vec<f32>, _) = (Vec::new(), SGD::new(g.net.vars(), g.learning_rate)?);
             while losses.len() < g.n_epochs && losses.iter().rev().take(10).filter(|loss| **loss >= losses[0]).count() < 10 {
@@ -492,7 +414,7 @@ fn wrong_trainings_get_their_hint() {
             }
             Ok(losses)
         }),
-        ("each epoch computes its own gradients", |g| { // keeps the best parameters
+        ("in each epoch, compute new gradients", |g| { // keeps the best parameters
             let mut best = (f32::INFINITY, Vec::new());
             let losses = g.train(|optimizer| {
                 let loss = g.loss()?.to_scalar()?;
@@ -508,7 +430,6 @@ fn wrong_trainings_get_their_hint() {
         }),
         ("only the first stimulus is used", |g| train_on(g, |_| vec![0])),
         ("the loss of epoch 1: expected", |g| train_on(g, |_| (0..100).collect())),
-        ("the loss of epoch 1: expected", |g| train_on(g, |epoch| (0..20).map(|i| (i + 20 * epoch as u32) % 150).collect())),
         ("the change of W_in up to epoch 1: expected", |g| g.train(|optimizer| {
             let loss = g.loss()?.to_scalar();
             for first in (0..150).step_by(32) {
@@ -518,13 +439,13 @@ fn wrong_trainings_get_their_hint() {
             }
             loss
         })),
-        ("loss_fn is ignored", |g| Given { loss_fn: loss::mse, ..g }.train_correctly()),
-        ("the arguments of loss_fn are swapped", |g| g.train(|optimizer| {
+        ("another loss is used", |g| Given { loss_fn: loss::mse, ..g }.train_correctly()),
+        ("its arguments are swapped", |g| g.train(|optimizer| {
             let loss = (g.loss_fn)(g.labels, &g.net.forward(g.data)?)?;
             optimizer.backward_step(&loss)?;
             loss.to_scalar()
         })),
-        ("loss_fn is ignored", |g| g.train(|optimizer| { // for the gradients, not for the losses
+        ("another loss is used", |g| g.train(|optimizer| { // for the gradients, not for the losses
             let gradients = loss::mse(&g.net.forward(g.data)?, g.labels)?.backward()?;
             let loss = g.loss()?.to_scalar();
             optimizer.step(&gradients)?;
@@ -539,12 +460,12 @@ fn wrong_trainings_get_their_hint() {
                 loss
             })
         }),
-        ("each epoch makes two steps", |g| g.train(|optimizer| {
+        ("make one step in each epoch", |g| g.train(|optimizer| {
             let loss = g.epoch(optimizer);
             g.epoch(optimizer)?;
             loss
         })),
-        ("each epoch makes two steps", |g| { // after the last epoch
+        ("make one step in each epoch", |g| { // after the last epoch
             let losses = g.train_correctly()?;
             SGD::new(g.net.vars(), g.learning_rate)?.backward_step(&g.loss()?)?;
             Ok(losses)
@@ -556,21 +477,17 @@ fn wrong_trainings_get_their_hint() {
             Ok(losses)
         }),
         ("W_out and b_out should have changed", |g| train_groups(g, vec![g.net.in_layer.vars()])),
-        ("W_in and b_in should have changed", |g| train_groups(g, vec![g.net.out_layer.vars()])),
         ("b_in and b_out should have changed", |g| train_groups(g, vec![vec![g.net.in_layer.weight().clone(), g.net.out_layer.weight().clone()]])),
-        ("b_out should have changed", |g| train_groups(g, vec![g.net.vars()[..3].to_vec()])),
         ("the loss of epoch 1: expected", |g| g.train_correctly().map(|mut losses| { losses.reverse(); losses })),
-        ("the steps have momentum", |g| train_by(g, SGD::with_momentum(g.net.vars(), g.learning_rate, 0.9)?)),
-        ("which is AdamW", |g| train_by(g, candle_nn::AdamW::new_lr(g.net.vars(), g.learning_rate)?)),
-        ("which is Adam:", |g| train_by(g, candle_nn::AdamW::new(g.net.vars(), candle_nn::ParamsAdamW { lr: g.learning_rate, weight_decay: 0.0, ..Default::default() })?)),
-        ("expected", |g| train_with(g, |gradient, _| gradient.clamp(-10f32, 10f32))),
+        ("these steps have momentum", |g| train_by(g, SGD::with_momentum(g.net.vars(), g.learning_rate, 0.9)?)),
+        ("as with AdamW", |g| train_by(g, candle_nn::AdamW::new_lr(g.net.vars(), g.learning_rate)?)),
+        ("as with Adam", |g| train_by(g, candle_nn::AdamW::new(g.net.vars(), candle_nn::ParamsAdamW { lr: g.learning_rate, weight_decay: 0.0, ..Default::default() })?)),
         ("all numbers are 0.115 times", |g| train_with(g, |gradient, _| { // clipped
             let norm = f64::from(gradient.sqr()?.sum_all()?.sqrt()?.to_scalar::<f32>()?);
             gradient * (1e4 / norm).min(1.0)
         })),
-        ("each epoch computes its own gradients", |g| train_with(g, |gradient, var| gradient + (var.as_tensor() * 5e-4)?)),
-        ("the numbers are rounded", |g| g.train_correctly().map(|losses| losses.iter().map(|loss| loss.round()).collect())),
-        ("the numbers are rounded", |g| g.train_correctly().map(|losses| losses.iter().map(|loss| (loss * 100.0).round() / 100.0).collect())),
+        ("in each epoch, compute new gradients", |g| train_with(g, |gradient, var| gradient + (var.as_tensor() * 5e-4)?)),
+        ("these numbers are rounded", |g| g.train_correctly().map(|losses| losses.iter().map(|loss| (loss * 100.0).round() / 100.0).collect())),
         ("150 times too much", |g| g.train_correctly().map(|losses| losses.iter().map(|loss| loss * 150.0).collect())),
         ("the loss of epoch 2: expected", |g| g.train_correctly().map(|losses| vec![losses[0]; losses.len()])),
     ];

@@ -15,8 +15,8 @@ pub type LossFn = fn(&Tensor, &Tensor) -> Result<Tensor>;
 /// `train(&net, loss_fn, &train_data, &train_labels, n_epochs, learning_rate)`, trains `net` by
 /// gradient descent and returns the loss of each epoch before its update.
 ///
-/// The macro of the same name also takes a `train` for nothing but the learner's own `DeepNetReLU`,
-/// or for `&dyn Network`.
+/// The macro of the same name also takes a `train` of the learner's own `DeepNetReLU` alone, or of
+/// `&dyn Network`.
 pub fn check_exercise_3_2(
     train: impl Fn(&DeepNetReLU, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
 ) -> Result<Verdict> {
@@ -85,8 +85,9 @@ struct Task {
     learning_rate: f64,
 }
 
-/// One update with large gradients; many, over which a schedule would change the learning rate; many
-/// with small gradients, and arguments that cannot be swapped; and many that no early stopping allows.
+/// One update with large gradients, which shows gradients that are clipped. Many updates, which show a
+/// learning rate that changes. Many with small gradients and a loss that shows swapped arguments. And
+/// many with a loss that rises, which shows a training that stops early.
 const TASKS: [Task; 4] = [
     Task { loss_fn: large_loss, n_epochs: 1, learning_rate: 0.01 },
     Task { loss_fn: loss::mse, n_epochs: 110, learning_rate: 2e-4 },
@@ -104,7 +105,7 @@ fn asymmetric_loss(out: &Tensor, labels: &Tensor) -> Result<Tensor> {
     ((error.sqr()? + 1.0)?.sqrt()? + (error * 0.5)?)?.mean_all()
 }
 
-/// Its gradient is that of [`asymmetric_loss`], and yet it rises while that falls.
+/// A loss with the gradient of [`asymmetric_loss`] that rises while [`asymmetric_loss`] falls.
 fn rising_loss(out: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let loss = asymmetric_loss(out, labels)?;
     (&loss - (loss.detach() * 2.0)?)? + 3.0
@@ -132,15 +133,15 @@ enum Mistake {
 
 #[rustfmt::skip] // one line each
 const MISTAKES: [(Mistake, &str); 9] = [
-    (Mistake::LossAfter, "the loss is taken after the update: keep the one that the gradients were computed from"),
-    (Mistake::FirstStimulus, "only the first stimulus is used: the loss is over all of train_data"),
-    (Mistake::SwappedArguments, "the arguments of loss_fn are swapped: the outputs come first, then the labels"),
-    (Mistake::OtherLoss, "loss_fn is ignored, another loss is used: call the argument loss_fn"),
-    (Mistake::TwoSteps, "each epoch makes two steps: make one"),
-    (Mistake::OldGradients, "all epochs use the gradients of the first: compute new ones in each epoch"),
-    (Mistake::Momentum, "the steps have momentum: use SGD::new(net.vars(), learning_rate)"),
-    (Mistake::Adam, "every parameter moves equally far, which is Adam: use SGD"),
-    (Mistake::AdamW, "every parameter moves equally far, which is AdamW: use SGD"),
+    (Mistake::LossAfter, "keep the loss that the gradients were computed from: this loss is taken after the update"),
+    (Mistake::FirstStimulus, "compute the loss over all of train_data: only the first stimulus is used"),
+    (Mistake::SwappedArguments, "pass loss_fn the outputs first, then the labels: its arguments are swapped"),
+    (Mistake::OtherLoss, "call the argument loss_fn: another loss is used"),
+    (Mistake::TwoSteps, "make one step in each epoch: these are two"),
+    (Mistake::OldGradients, "compute new gradients in each epoch: all epochs use the gradients of the first"),
+    (Mistake::Momentum, "use SGD::new(net.vars(), learning_rate): these steps have momentum"),
+    (Mistake::Adam, "use SGD: every parameter moves equally far, as with Adam"),
+    (Mistake::AdamW, "use SGD: every parameter moves equally far, as with AdamW"),
 ];
 
 struct Test<'a> {
@@ -226,8 +227,8 @@ fn run_training(test: &Test, train: &Train, task: &Task) -> Result<Trained> {
     }
     if let Some(i) = losses.iter().position(|loss| !loss.is_finite()) {
         bail!(
-            "the loss of epoch {} should be a finite number, got {}:\tdoes the update go against \
-             the gradient, by learning_rate?",
+            "the loss of epoch {} should be a finite number, got {}:\tmove the parameters \
+             against the gradient, by learning_rate times the gradient",
             i + 1,
             losses[i]
         )
@@ -265,24 +266,24 @@ fn exercise_3_2(net: &dyn Network, train: &Train) -> Result<String> {
             let result = |(mistake, hint)| Ok((numbers(&test.reference(task, mistake)?), hint));
             let mut mistakes = MISTAKES.map(result).into_iter().collect::<Result<Vec<_>>>()?;
             let right = numbers(&expected);
-            let sum = "that is 150 times too much, for 150 stimuli: loss_fn has the mean already";
+            let sum = "keep the mean, which loss_fn takes: for 150 stimuli, the sum is 150 times too much";
             mistakes.push(((&right * 150.0)?, sum));
-            let sign = "the parameters move along the gradient, not against it: the loss grows";
+            let sign = "move the parameters against the gradient, not along it";
             mistakes.push((right.neg()?, sign));
             for decimals in 0..4 {
                 let rounded = right.round_to(decimals)?;
-                mistakes.push((rounded, "the numbers are rounded: keep what to_scalar() gives"));
+                mistakes.push((rounded, "keep what to_scalar() gives: these numbers are rounded"));
             }
             Ok(mistakes)
         };
         let otherwise = match task.n_epochs {
             1 => {
-                "each epoch: output for all of train_data, loss_fn, gradients, one step of the \
-                  optimizer as they are, and keep that loss"
+                "in each epoch, compute the output for all of train_data, the loss by loss_fn and \
+                 its gradients, make one step of the optimizer with them, and keep that loss"
             }
             _ => {
-                "the first epoch is right, a later one is not: each epoch computes its own \
-                  gradients from all of train_data and makes one step, with the same learning_rate"
+                "in each epoch, compute new gradients from all of train_data and make one step, \
+                 with the same learning_rate: the first epoch is right, a later one is not"
             }
         };
         compare(
