@@ -7,9 +7,9 @@
 //! | [`mod@net`] | networks: [`Linear`], [`Layers`], [`net::DeepNetReLU`] |
 //! | [`mod@train`], [`SGD`] | training: full-batch gradient descent |
 //! | [`decoders`] | decoders that are not networks, and the comparison of all decoders |
-//! | [`checks`], [`unsolved`] | checks of the exercises, and what stands in them until they are answered |
+//! | [`checks`], [`unsolved`] | checks of the exercises, and what exercises call until they are answered |
 //! | [`plots`] | the figures |
-//! | [`session`] | errors of one line, catching up, feedback |
+//! | [`session`] | set-up, catching up, videos, feedback |
 //!
 //! One shape notation throughout: `(n_stimuli, n_neurons)`. Angles are in degrees, numbers are f32.
 //!

@@ -276,7 +276,7 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// Opens a file, and no folder or pipe: opening a pipe would wait for somebody to write to it.
+/// Opens a file, but no folder and no pipe: opening a pipe waits until somebody writes to it.
 pub(crate) fn open_file(path: &Path) -> io::Result<File> {
     if path.metadata()?.is_file() {
         File::open(path)

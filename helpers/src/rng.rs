@@ -99,9 +99,9 @@ impl TorchRng {
     /// # Panics
     /// If `batch_size` is 0.
     pub fn batches(&mut self, n: usize, batch_size: usize) -> Vec<Vec<usize>> {
-        assert!(batch_size > 0, "batches: expected a batch_size of 1 or more, got 0");
-        // It draws a seed for its workers, of 64 bits, then the order, then another for what is
-        // left when the samples are not to be drawn a whole number of times: nothing, here.
+        assert!(batch_size > 0, "batches: expected a batch_size above 0, got 0: try 20");
+        // DataLoader draws a seed of 64 bits for its workers, then the order, and then another order
+        // that it does not use.
         let _ = (self.mt.next_u32(), self.mt.next_u32());
         let order = self.randperm(n);
         self.randperm(n);
@@ -192,7 +192,7 @@ impl NumpyRng {
     pub fn choice(&mut self, n: usize, k: usize) -> Vec<usize> {
         assert!(
             n > 0 || k == 0,
-            "choice: expected something to choose from (n at least 1), got n = 0, k = {k}"
+            "choice: expected n of 1 or more, got n = 0, k = {k}: pass the number of rows to draw from"
         );
         (0..k).map(|_| self.up_to(n - 1)).collect()
     }

@@ -1,4 +1,4 @@
-//! What makes a notebook session comfortable: errors of one line, and feedback.
+//! What a notebook calls besides the lesson: set-up, catching up, videos and feedback.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -64,7 +64,7 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     message.unwrap_or("a panic without a message")
 }
 
-/// The names that the cells above a section have given.
+/// The variables that the cells above a section define.
 #[derive(Debug)]
 pub struct CaughtUp {
     /// Whether the data are recorded or simulated.
@@ -89,16 +89,16 @@ pub struct CaughtUp {
     pub net: DeepNetReLU,
 }
 
-/// For those who begin with section 2 or 3 on a fresh kernel: data, split and network as the cells
-/// above that section leave them, the recording if it can be had and the simulated one if not.
+/// Returns the variables that the cells above section 2 or 3 define, so that you can begin there on a
+/// fresh kernel. The data are simulated if the recording cannot be downloaded.
 ///
 /// # Errors
 /// If the section is neither 2 nor 3, or no file can be read or written.
 pub fn catch_up(section: u32) -> Result<CaughtUp> {
     if !(2..=3).contains(&section) {
         bail!(
-            "catch_up: expected section 2 or 3, got {section}: before the others there is nothing \
-             to catch up with"
+            "catch_up: expected section 2 or 3, got {section}: run a notebook from its first cell \
+             to begin with section 1"
         )
     }
     let fname = fetch_or_simulate_recording()?;
@@ -267,32 +267,19 @@ mod tests {
     }
 
     #[test]
-    fn feedback_with_quotes_and_commas_is_appended() {
+    fn feedback_is_appended_with_formulas_as_text() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("feedback.csv");
         feedback_to(&path, None, "Video_1", 5, "clear, \"really\"").unwrap();
         feedback_to(&path, None, "Video_2", 0, "not saved").unwrap();
-        feedback_to(&path, None, "Video_3", 1, "").unwrap();
-        let saved = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(saved, "\"Video_1\",5,\"clear, \"\"really\"\"\"\n\"Video_3\",1,\"\"\n");
-    }
-
-    #[test]
-    fn rating_out_of_range_is_an_error() {
-        let error = feedback_to(Path::new("never written"), None, "s", 6, "").unwrap_err();
-        assert!(error.to_string().contains("expected a rating from 1 to 5, got 6"));
-    }
-
-    #[test]
-    fn formulas_are_saved_as_text() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("feedback.csv");
+        let error = feedback_to(&path, None, "Video_2", 6, "not saved").unwrap_err().to_string();
+        assert!(error.contains("expected a rating from 1 to 5, got 6"), "{error}");
+        let mut expected = "\"Video_1\",5,\"clear, \"\"really\"\"\"\n".to_owned();
         for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1"] {
-            let _ = std::fs::remove_file(&path);
             feedback_to(&path, None, text, 5, text).unwrap();
-            let saved = std::fs::read_to_string(&path).unwrap();
-            assert_eq!(saved, format!("\"'{text}\",5,\"'{text}\"\n"));
+            expected += &format!("\"'{text}\",5,\"'{text}\"\n");
         }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
     }
 
     #[test]

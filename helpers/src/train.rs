@@ -226,13 +226,14 @@ struct Progress {
 }
 
 impl Progress {
-    /// Once a second, since a drawing takes some 50 ms, and at the end of what was shown.
+    /// True once a second, since a drawing takes some 50 ms, and at the end of a training whose curve
+    /// was shown.
     fn is_curve_due(&self, now: Instant, is_end: bool) -> bool {
         let last = self.drawn.unwrap_or(self.begun);
         now - last > Duration::from_secs(1) || (is_end && self.drawn.is_some())
     }
 
-    /// Shows the loss so far, in place of what was shown of this training before.
+    /// Shows the loss so far, and replaces the curve that was shown of this training before.
     fn show_curve(&mut self, i: usize, n_epochs: usize) -> Result<()> {
         let epochs = 0..self.train_loss.len();
         let mut curve = axes("epoch", "loss").line("training set", &epochs, &self.train_loss)?;

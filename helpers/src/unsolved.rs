@@ -1,5 +1,5 @@
-//! What stands in an exercise until the learner answers it: the solution's numbers, so that the cells
-//! below run. A check notices a call of these functions and says "not yet".
+//! An exercise calls these functions until the learner answers it. They compute what the solution
+//! computes, so that the cells below run. A check notices a call of them and says "not yet".
 
 use std::cell::Cell;
 

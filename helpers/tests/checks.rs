@@ -147,13 +147,13 @@ fn wrong_networks_get_their_hint() {
         }),
         ("your code returned an error: ", |_, r| r.i((0, 5000))),
         ("a single stimulus should have shape [1, 1], got [1]", |net, r| output(net, hidden(net, r)?.squeeze(0))),
-        ("your code panicked: of the learner's making", |_, _| panic!("{}", "of the learner's making")),
+        ("your code panicked: no idea", |_, _| panic!("{}", "no idea")),
     ];
     assert_all(cases.map(|(hint, forward)| (hint, check_forward(forward))));
 }
 
 #[test]
-fn without_an_answer_the_exercise_is_to_be_run() {
+fn exercise_that_was_not_run_gets_the_hint_to_run_it() {
     let not_run = "not yet: run the cell of the exercise first";
     assert_hint(&check_exercise_2_2(&unanswered::net).unwrap(), not_run);
     assert_hint(&check_exercise_2_2(&unanswered::DeepNetReLU).unwrap(), not_run);
@@ -321,7 +321,7 @@ fn correct_trainings_in_many_styles() {
     assert_all(answers.map(|answer| ("ok: ", check_train(answer))));
 }
 
-/// The learner has a network of their own, and `train` in the cell has any of these types.
+/// As in the notebook: a network of the learner's own, and `train` with any of these types.
 mod learner {
     use helpers::checks::LossFn;
     use helpers::*;

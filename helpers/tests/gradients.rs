@@ -106,8 +106,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
     assert_eq!(pool(1).install(compute), pool(3).install(compute));
 }
 
-/// With each parameter moved a little either way, the loss changes as its gradient says. As long as
-/// no unit of the hidden layer changes sides the loss is a parabola in it, so that is exact.
+/// Moves each parameter a little up and down, and compares the slope of the loss with the gradient.
+/// While no hidden unit becomes active or inactive, the loss is a parabola and the slope exact.
 fn check_against_finite_differences(net: &DeepNetReLU, r: &Tensor, ori: &Tensor) {
     const STEP: f32 = 1e-3;
     let loss = || loss::mse(&net.forward(r).unwrap(), ori).unwrap();
@@ -145,7 +145,7 @@ fn gradients_are_finite_differences_for_a_batch_and_for_a_vector() {
 fn dead_unit_gets_no_gradient() {
     let mut rng = TorchRng::manual_seed(1);
     let net = DeepNetReLU::new(&mut rng, 5, 4).unwrap();
-    // Whatever it is shown, the second unit is far below 0.
+    // The second unit is inactive for all responses.
     let bias = Tensor::new(&[0.1f32, -100.0, 0.25, 0.3], &Device::Cpu).unwrap();
     net.in_layer.bias().set(&bias).unwrap();
     let (r, ori) = (random(&mut rng, (6, 5)), random(&mut rng, (6, 1)));

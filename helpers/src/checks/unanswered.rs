@@ -1,5 +1,6 @@
-//! What the exercises' names stand for until the learner defines them: `use helpers::*` brings these,
-//! and a definition of the learner's own takes their place. So a check says which cell to run.
+//! Functions and a type with the names that the learner defines in the exercises. `use helpers::*`
+//! imports them, and the learner's definitions come before them. Before an exercise was run, its check
+//! gets these, and says which cell to run.
 
 use candle_core::{Error, Module, Result, Tensor, Var};
 
@@ -16,7 +17,7 @@ fn unanswered<T>() -> Result<T> {
 macro_rules! unanswered {
     ($($name:ident($($argument:ty),*) -> $value:ty;)*) => {
         $(
-            /// An exercise: until it has an answer, an error that says so.
+            /// An exercise that was not run: returns an error that says so.
             pub fn $name($(_: $argument),*) -> Result<$value> {
                 unanswered()
             }
@@ -43,7 +44,7 @@ impl<F: Fn(&Tensor) -> Result<Tensor>> Network for F {
     }
 }
 
-/// An exercise: until it has an answer, `new` returns an error that says so.
+/// An exercise that was not run: `new` returns an error that says so.
 #[derive(Debug)]
 pub struct DeepNetReLU;
 

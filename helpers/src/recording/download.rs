@@ -68,7 +68,7 @@ fn fetch(url: &str, md5: &str, path: &Path, limits: &Limits) -> Result<PathBuf> 
     }
 }
 
-/// Whether another try can help, and what else can.
+/// Whether another try can help, and what the user can do.
 fn advice(err: &io::Error) -> (bool, &'static str) {
     match err.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
@@ -144,8 +144,8 @@ fn receive(url: &str, mut file: &File, limits: &Limits) -> io::Result<()> {
     }
 }
 
-/// Trusts the certificates of the system, or Mozilla's if the system has no file of them. A
-/// network that decrypts what comes through has its own certificate among the system's.
+/// Trusts the certificates of the system, or Mozilla's if the system has no file of them. A network
+/// that decrypts what it passes on has added its own certificate to the system's.
 pub fn tls_config() -> TlsConfig {
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let usual = ["ssl/certs/ca-certificates.crt", "pki/tls/certs/ca-bundle.crt", "ssl/cert.pem"];

@@ -88,7 +88,8 @@ struct Header {
     shape: Vec<usize>,
 }
 
-/// npyz's own reader takes hours for nested brackets, and allocates what the file announces.
+/// Reads a header. npyz's own reader takes hours for nested brackets, and allocates as much memory as
+/// the header asks for.
 fn read_header(member: &mut impl Read) -> io::Result<Header> {
     let mut magic = Vec::new();
     member.take(8).read_to_end(&mut magic)?;
@@ -186,8 +187,9 @@ fn read_values<S: Deserialize, T: Copy>(
     Ok(Array { shape, values })
 }
 
-/// The bytes that are free on this machine and in this container, where Linux tells. It promises more
-/// memory than it has, and ends the process that uses it. `root` is `/`.
+/// The bytes that are free on this machine and in this container; `None` where the system is not
+/// Linux. Linux grants more memory than there is, and then ends the process that uses it. `root` is
+/// `/`.
 fn free_memory(root: &Path) -> Option<u64> {
     let read = |file: &str| std::fs::read_to_string(root.join(file)).ok();
     let number_after = |file, name| {
