@@ -42,6 +42,13 @@ fn circular_error_goes_the_shorter_way_round() {
 }
 
 #[test]
+fn argsort_puts_nan_last() {
+    let nan = f32::NAN;
+    let sorted = argsort(&Tensor::new(&[nan, 2.0, -1.0, -nan, 0.5], &Device::Cpu).unwrap());
+    assert_eq!(sorted.unwrap(), [2, 4, 1, 0, 3]);
+}
+
+#[test]
 fn classes_are_equal_parts_of_the_circle() {
     let classes = stimulus_class(&column(&[0.0, 17.9, 18.0, 359.9]), 20).unwrap();
     assert_eq!(classes.to_vec1::<u32>().unwrap(), [0, 0, 1, 19]);
