@@ -250,6 +250,15 @@ mod tests {
     }
 
     #[test]
+    fn value_is_drawn_where_the_axis_has_it() {
+        let pixel = |scale: &Scale, value: f64| scale.map(&value, (100, 500));
+        let linear = Scale::linear(-10.0, 10.0);
+        assert_eq!([-10.0, 5.0, 10.0, 11.0].map(|x| pixel(&linear, x)), [100, 400, 500, 500]);
+        let logarithmic = Scale { logarithmic: true, ..Scale::linear(1.0, 1e4) };
+        assert_eq!([1.0, 10.0, 1e4].map(|x| pixel(&logarithmic, x)), [100, 200, 500]);
+    }
+
+    #[test]
     fn integers_have_integer_steps() {
         let steps = |high, n| {
             let integer = true;
