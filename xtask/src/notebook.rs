@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 use serde_json::{Value, json};
 
-use crate::root;
+use crate::{root, store};
 
 const NBGRADER_CONFIG: &str = include_str!("../python/nbgrader_config.py");
 
@@ -42,13 +42,13 @@ impl Notebook {
         Ok(Self(json.with_context(|| format!("{} is no notebook", path.display()))?))
     }
 
-    /// As Jupyter writes it.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    /// The text of its file, as Jupyter writes it.
+    fn text(&self) -> Result<Vec<u8>> {
         let mut text = Vec::new();
         let pretty = PrettyFormatter::with_indent(b" ");
         self.0.serialize(&mut Serializer::with_formatter(&mut text, pretty))?;
         text.push(b'\n');
-        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+        Ok(text)
     }
 
     fn cells(&mut self) -> &mut Vec<Value> {
@@ -68,8 +68,8 @@ impl Notebook {
             }
             if for_nbgrader && (has_tag(cell, "exercise") || has_tag(cell, "check")) {
                 let is_check = has_tag(cell, "check");
-                let id = cell["id"].as_str().unwrap_or_default();
-                let grade_id = id.trim_start_matches(|c: char| c.is_ascii_digit() || c == '-');
+                let grade_id =
+                    id(cell).trim_start_matches(|c: char| c.is_ascii_digit() || c == '-');
                 cell["metadata"]["nbgrader"] = json!({
                     "cell_type": "code", "grade": is_check, "grade_id": grade_id, "locked": is_check,
                     "schema_version": 3, "solution": !is_check, "task": false,
@@ -85,16 +85,11 @@ impl Notebook {
 
     /// The blocks of code in the solution of an exercise.
     fn solution_of(&self, exercise: &Value) -> Result<Vec<String>> {
-        let id = exercise["id"].as_str().unwrap_or_default();
-        let name = id.split_once("-exercise-").context("an exercise is named -exercise-")?.1;
+        let split = id(exercise).split_once("-exercise-");
+        let (_, name) = split.context("an exercise is named -exercise-")?;
         let mut cells = self.0["cells"].as_array().context("a notebook has cells")?.iter();
         let solution = cells
-            .find(|cell| {
-                has_tag(cell, "solution")
-                    && cell["id"]
-                        .as_str()
-                        .is_some_and(|id| id.ends_with(&format!("-solution-{name}")))
-            })
+            .find(|cell| id(cell).ends_with(&format!("-solution-{name}")))
             .with_context(|| format!("exercise {name} has no solution"))?;
         let text = source(solution);
         let blocks = text.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
@@ -164,6 +159,10 @@ fn as_rust(cell: &Value) -> String {
     lines.join("\n")
 }
 
+fn id(cell: &Value) -> &str {
+    cell["id"].as_str().unwrap_or_default()
+}
+
 fn has_tag(cell: &Value, tag: &str) -> bool {
     let tags = cell["metadata"]["tags"].as_array();
     tags.is_some_and(|tags| tags.iter().any(|other| other == tag))
@@ -194,43 +193,35 @@ pub fn notebooks() -> Result<Vec<PathBuf>> {
 pub fn export(variant: Variant, folder: &Path) -> Result<()> {
     let folder = std::path::absolute(folder)?;
     if variant == Variant::Instructor {
-        write_new(&folder.join("nbgrader_config.py"), |path| {
-            Ok(fs::write(path, NBGRADER_CONFIG)?)
-        })?;
+        write_new(&folder.join("nbgrader_config.py"), NBGRADER_CONFIG.as_bytes())?;
     }
     for path in notebooks()? {
-        let name = path.with_extension("");
-        let name = name.file_name().context("a notebook has a name")?;
-        let target = match variant {
-            Variant::Student => folder.join(name).with_extension("ipynb"),
-            Variant::Instructor => {
-                folder.join("source").join(name).join(name).with_extension("ipynb")
-            }
-            Variant::Script => folder.join(name).with_extension("rs"),
-        };
         let mut notebook = Notebook::read(&path)?;
-        let helpers = root().join("helpers");
+        let helpers = format!("path = {:?}", root().join("helpers"));
         for cell in notebook.cells() {
-            let text =
-                source(cell).replace("path = \"../helpers\"", &format!("path = {helpers:?}"));
-            set_source(cell, &text);
+            set_source(cell, &source(cell).replace("path = \"../helpers\"", &helpers));
         }
-        write_new(&target, |path| match variant {
-            Variant::Student => notebook.student().write(path),
-            Variant::Instructor => notebook.instructor()?.write(path),
-            Variant::Script => Ok(fs::write(path, notebook.script()?)?),
-        })?;
+        let name = path.file_stem().context("a notebook has a name")?;
+        let (folder, extension, text) = match variant {
+            Variant::Student => (folder.clone(), "ipynb", notebook.student().text()?),
+            Variant::Instructor => {
+                (folder.join("source").join(name), "ipynb", notebook.instructor()?.text()?)
+            }
+            Variant::Script => (folder.clone(), "rs", notebook.script()?.into_bytes()),
+        };
+        let target = folder.join(name).with_extension(extension);
+        write_new(&target, &text)?;
         println!("written: {}", target.display());
     }
     Ok(())
 }
 
-fn write_new(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+fn write_new(path: &Path, text: &[u8]) -> Result<()> {
     if path.exists() {
         bail!("export: {} exists: name another folder, or delete it first", path.display());
     }
     fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
-    write(path)
+    fs::write(path, text).with_context(|| store::cannot_write(path))
 }
 
 #[cfg(test)]
@@ -273,11 +264,10 @@ mod tests {
             let mut notebook = Notebook::read(&path).unwrap();
             let before = notebook.clone();
             for cell in notebook.cells() {
-                let text = with_functions(&source(cell)).unwrap();
-                set_source(cell, &text);
+                set_source(cell, &with_functions(&source(cell)).unwrap());
             }
             if notebook != before {
-                notebook.write(&path).unwrap();
+                fs::write(&path, notebook.text().unwrap()).unwrap();
                 panic!("{}: rewrote functions of helpers: commit the file", path.display());
             }
         }
@@ -285,11 +275,9 @@ mod tests {
 
     #[test]
     fn a_notebook_is_written_as_it_was_read() {
-        let dir = tempfile::tempdir().unwrap();
         for path in notebooks().unwrap() {
-            let copy = dir.path().join("copy.ipynb");
-            Notebook::read(&path).unwrap().write(&copy).unwrap();
-            assert!(fs::read(&copy).unwrap() == fs::read(&path).unwrap(), "{}", path.display());
+            let text = Notebook::read(&path).unwrap().text().unwrap();
+            assert!(text == fs::read(&path).unwrap(), "{}", path.display());
         }
     }
 
