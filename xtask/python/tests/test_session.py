@@ -5,10 +5,10 @@ The program is run as it is, unprepared and without helpers: what is tested is x
 
 import json
 import os
+import queue
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -16,17 +16,22 @@ import nbformat
 import pytest
 from jupyter_client import KernelManager
 from jupyter_client.connect import write_connection_file
-from jupyter_client.kernelspec import KernelSpecManager
+
+EVCXR = os.environ["EVCXR_PROGRAM"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed(tmp_path_factory):
+    """Jupyter finds the program as the kernel `rust`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", str(tmp_path_factory.mktemp("jupyter")))
+        subprocess.run([EVCXR, "--install"], check=True)
+        yield
 
 
 @pytest.fixture(scope="module")
-def program():
-    return Path(os.environ["EVCXR_PROGRAM"])
-
-
-@pytest.fixture(scope="module")
-def s(program):
-    with Session(program) as session:
+def s(installed):
+    with Session() as session:
         yield session
 
 
@@ -53,19 +58,17 @@ class Cell:
 
 
 class Session:
-    """A kernel that is started at the begin of a `with` and ended at its end."""
+    """A kernel that runs within a `with`, in a folder, with further environment variables.
 
-    def __init__(self, program, folder=None, **environment):
-        self.specs = tempfile.TemporaryDirectory()
-        write_kernel_spec(Path(self.specs.name), program)
-        # evcxr writes to the kernel that it finds by this.
-        self.environment = {**os.environ, "JUPYTER_PATH": self.specs.name, **environment}
-        self.folder = folder
+    It shows each message, where nbclient shows a notebook: the order, the time, what comes too late.
+    """
+
+    def __init__(self, folder=None, **environment):
+        self.folder, self.environment = folder, {**os.environ, **environment}
+        self.cells = {}
 
     def __enter__(self):
-        specs = KernelSpecManager(kernel_dirs=[self.specs.name + "/kernels"])
-        self.manager = KernelManager(kernel_name="rust", kernel_spec_manager=specs)
-        start = time.monotonic()
+        self.manager = KernelManager(kernel_name="rust")
         self.manager.start_kernel(env=self.environment, cwd=self.folder)
         self.client = self.manager.client()
         self.client.start_channels()
@@ -74,54 +77,52 @@ class Session:
         except RuntimeError:
             self.__exit__()
             raise
-        self.seconds = time.monotonic() - start
-        self.cells = {}
         return self
 
     def __exit__(self, *_):
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
-        self.specs.cleanup()
 
     def send(self, code, **options):
         id = self.client.execute(code, **options)
         self.cells[id] = Cell()
         return id
 
-    def pump(self, seconds):
-        """Reads messages for a while."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and self.read(left):
-            pass
+    def read(self):
+        """Takes in a message of each channel, if one comes soon."""
+        for channel, seconds in ((self.client.shell_channel, 0), (self.client.iopub_channel, 0.05)):
+            try:
+                message = channel.get_msg(timeout=seconds)
+            except queue.Empty:
+                continue
+            if cell := self.cells.get(message["parent_header"].get("msg_id")):
+                self.add(cell, message["msg_type"], message["content"])
 
-    def read(self, timeout):
-        for channel in (self.client.shell_channel, self.client.iopub_channel):
-            if channel is self.client.iopub_channel:
-                if not channel.socket.poll(min(timeout, 0.05) * 1000):
-                    return True
-            elif not channel.msg_ready():
-                continue
-            message = channel.get_msg(timeout=1)
-            cell = self.cells.get(message["parent_header"].get("msg_id"))
-            if cell is None:
-                continue
-            content, message_type = message["content"], message["msg_type"]
-            if message_type == "execute_reply":
-                cell.reply = content
-            elif message_type == "status":
-                cell.is_idle = content["execution_state"] == "idle"
-            elif message_type != "execute_input":
-                assert not cell.is_idle, f"after idle: {message_type} {content}"
-                cell.outputs.append((message_type, content))
-                cell.times.append(time.monotonic())
-        return True
+    def add(self, cell, message_type, content):
+        if message_type == "execute_reply":
+            cell.reply = content
+        elif message_type == "status":
+            cell.is_idle = content["execution_state"] == "idle"
+        elif message_type != "execute_input":
+            assert not cell.is_idle, f"after idle: {message_type} {content}"
+            cell.outputs.append((message_type, content))
+            cell.times.append(time.monotonic())
+
+    def read_for(self, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.read()
+
+    def read_until(self, condition, timeout=60):
+        end = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < end, f"waited {timeout} s in vain"
+            assert self.manager.is_alive(), "the kernel has died"
+            self.read()
 
     def wait(self, id, timeout=60):
-        cell, end = self.cells[id], time.monotonic() + timeout
-        while cell.reply is None or not cell.is_idle:
-            assert time.monotonic() < end, f"no end after {timeout} s; so far {cell.outputs}"
-            assert self.manager.is_alive(), "the kernel has died"
-            self.read(1)
+        cell = self.cells[id]
+        self.read_until(lambda: cell.reply and cell.is_idle, timeout)
         return cell
 
     def run(self, code, timeout=60, **options):
@@ -135,27 +136,13 @@ class Session:
 
     def interrupt(self, id):
         """Presses stop as soon as the cell has printed something."""
-        end = time.monotonic() + 60
-        while not self.cells[id].text():
-            assert time.monotonic() < end, self.cells[id].reply
-            self.read(1)
+        self.read_until(self.cells[id].text)
         self.manager.interrupt_kernel()
         return self.wait(id)
 
     def pause(self):
         """What is sent sooner after an error counts as queued before it."""
-        self.pump(0.5)
-
-
-def write_kernel_spec(folder, program):
-    spec = folder / "kernels/rust"
-    spec.mkdir(parents=True)
-    (spec / "kernel.json").write_text(json.dumps({
-        "argv": [str(program), "--control_file", "{connection_file}"],
-        "display_name": "Rust",
-        "language": "rust",
-        "interrupt_mode": "message",
-    }))
+        self.read_for(0.5)
 
 
 def plain(text):
@@ -221,31 +208,20 @@ def test_expected_errors_do_not_abort(s):
     assert [s.wait(id).status for id in ids] == ["error", "ok"]
 
 
-def notebook(*cells):
-    made = nbformat.v4.new_notebook()
-    for source, *tags in cells:
-        cell = nbformat.v4.new_code_cell(source)
-        cell.metadata["tags"] = tags
-        made.cells.append(cell)
-    made.metadata["kernelspec"] = {"name": "rust", "display_name": "Rust", "language": "rust"}
-    return made
+def test_nbconvert_fails_where_a_cell_fails(tmp_path):
+    def convert(*cells):
+        notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "rust", "display_name": "Rust"}})
+        for source, *tags in cells:
+            notebook.cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": tags}))
+        nbformat.write(notebook, tmp_path / "n.ipynb")
+        command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "n.ipynb"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
 
-
-def test_nbconvert_fails_where_a_cell_fails(program):
-    with tempfile.TemporaryDirectory() as folder:
-        write_kernel_spec(Path(folder), program)
-        file = Path(folder) / "n.ipynb"
-        def convert(*cells):
-            nbformat.write(notebook(*cells), file)
-            command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "notebook",
-                       "--execute", "--output", "out.ipynb", str(file)]
-            return subprocess.run(command, env={**os.environ, "JUPYTER_PATH": folder},
-                                  capture_output=True, text=True, timeout=200)
-        failed = convert(["let v: Vec<u8> = vec![]; v[0];"], ["let a = 1;"])
-        assert failed.returncode == 1, failed.stderr
-        assert "index out of bounds" in failed.stderr
-        passed = convert(["todo!();", "raises-exception"], ["1 + 1"])
-        assert passed.returncode == 0, passed.stderr
+    failed = convert(["let v: Vec<u8> = vec![]; v[0];"], ["let a = 1;"])
+    assert failed.returncode == 1, failed.stderr
+    assert "index out of bounds" in failed.stderr
+    passed = convert(["todo!();", "raises-exception"], ["1 + 1"])
+    assert passed.returncode == 0, passed.stderr
 
 
 # ---- stop
@@ -266,7 +242,7 @@ def test_interrupt_while_compiling_loses_nothing(s):
     id = s.send("let slow = 1; println!(\"{slow}\");" + "".join(
         f"#[derive(Clone, Debug, Default, PartialEq, PartialOrd, Eq, Ord, Hash)] struct S{n}"
         "{a: Vec<String>, b: std::collections::BTreeMap<String, Vec<u8>>}" for n in range(400)))
-    s.pump(0.5)
+    s.read_for(0.5)
     s.manager.interrupt_kernel()
     cell = s.wait(id)
     assert_error(cell, "interrupted", "kept")
@@ -278,7 +254,7 @@ def test_interrupt_while_compiling_loses_nothing(s):
 def test_interrupt_while_idle_does_nothing(s):
     s.ok("let kept = 1;")
     s.manager.interrupt_kernel()
-    s.pump(0.5)
+    s.read_for(0.5)
     assert s.ok("kept").shown() == ["1"]
 
 
@@ -305,23 +281,20 @@ def test_flag_is_published_to_libraries(s):
     assert cell.text() == "true\n"
 
 
-def test_kernel_that_is_killed_leaves_no_process(program):
-    with Session(program) as s:
-        s.send('println!("{}", std::process::id()); loop { std::hint::black_box(1); }')
-        end = time.monotonic() + 60
-        while not (text := next(iter(s.cells.values())).text()):
-            assert time.monotonic() < end
-            s.read(1)
+def test_kernel_that_is_killed_leaves_no_process():
+    with Session() as s:
+        cell = s.cells[s.send('println!("{}", std::process::id()); loop { std::hint::black_box(1); }')]
+        s.read_until(cell.text)
         s.manager.signal_kernel(9)
         time.sleep(3)
-        child = Path(f"/proc/{int(text)}/stat")
+        child = Path(f"/proc/{int(cell.text())}/stat")
         assert not child.exists() or " Z " in child.read_text()
 
 
-def test_shutdown_ends_a_running_cell(program):
-    with Session(program) as s:
+def test_shutdown_ends_a_running_cell():
+    with Session() as s:
         s.send("std::thread::sleep(std::time::Duration::from_secs(600));")
-        s.pump(3)
+        s.read_for(3)
         s.manager.request_shutdown()
         end = time.monotonic() + 60
         while s.manager.is_alive():
@@ -439,8 +412,8 @@ def test_stdin_is_empty(s):
     assert s.ok('std::process::Command::new("cat").output()?.stdout.len()').shown() == ["0"]
 
 
-def test_first_count_is_one(program):
-    with Session(program) as s:
+def test_first_count_is_one():
+    with Session() as s:
         assert s.run("let a = 1;").reply["execution_count"] == 1
         assert s.run("let b = 1;").reply["execution_count"] == 2
 
@@ -487,56 +460,55 @@ def small_crate(folder, name):
     (folder / "src/lib.rs").write_text("pub fn answer() -> i32 { 42 }\n")
 
 
-def test_compilation_of_a_dependency_is_shown(program):
-    with tempfile.TemporaryDirectory() as folder, Session(program) as s:
-        small_crate(Path(folder) / "my-crate", "my-crate")
-        cell = s.ok(f':dep my-crate = {{ path = "{folder}/my-crate" }}\nmy_crate::answer()')
+def test_compilation_of_a_dependency_is_shown(tmp_path):
+    small_crate(tmp_path / "my-crate", "my-crate")
+    with Session() as s:
+        cell = s.ok(f':dep my-crate = {{ path = "{tmp_path}/my-crate" }}\nmy_crate::answer()')
         assert "Compiling my-crate" in cell.text(), cell.outputs
         assert cell.shown() == ["42"]
 
 
-def test_missing_crate_names_what_to_do(program):
+def test_missing_crate_names_what_to_do():
     hint = "get it with `get {name}`"
-    with Session(program, CARGO_NET_OFFLINE="true", EVCXR_MISSING_CRATE_HINT=hint) as s:
+    with Session(CARGO_NET_OFFLINE="true", EVCXR_MISSING_CRATE_HINT=hint) as s:
         cell = s.run(':dep no_such_crate_anywhere = "1"')
         assert_error(cell, "CompileError", "get it with `get no_such_crate_anywhere`")
 
 
-def test_folder_with_spaces(program):
-    with tempfile.TemporaryDirectory(suffix=" with spaces") as folder:
-        with Session(program, folder=folder, EVCXR_TMPDIR=folder + "/build dir") as s:
-            s.ok("let a = 1;")
-            assert s.ok("a + 1").shown() == ["2"]
+def test_folder_with_spaces(tmp_path):
+    folder = tmp_path / "with spaces"
+    folder.mkdir()
+    with Session(folder, EVCXR_TMPDIR=str(folder / "build dir")) as s:
+        s.ok("let a = 1;")
+        assert s.ok("a + 1").shown() == ["2"]
 
 
-def test_dependency_of_the_configuration(program):
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        small_crate(folder / "mine", "mine")
-        (folder / "config").mkdir()
-        (folder / "config/evcxr.toml").write_text(
-            '[evcxr]\noffline_mode = true\nprelude = "let from_prelude = mine::answer();"\n'
-            f'[dependencies]\nmine = {{ path = "{folder}/mine" }}\n')
-        with Session(program, folder=folder, EVCXR_CONFIG_DIR=str(folder / "config")) as s:
-            assert s.ok(":dep mine = { path = \"mine\" }\nfrom_prelude").shown() == ["42"]
+def test_dependency_of_the_configuration(tmp_path):
+    small_crate(tmp_path / "mine", "mine")
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/evcxr.toml").write_text(
+        '[evcxr]\noffline_mode = true\nprelude = "let from_prelude = mine::answer();"\n'
+        f'[dependencies]\nmine = {{ path = "{tmp_path}/mine" }}\n')
+    with Session(tmp_path, EVCXR_CONFIG_DIR=str(tmp_path / "config")) as s:
+        assert s.ok(":dep mine = { path = \"mine\" }\nfrom_prelude").shown() == ["42"]
 
 
-def test_configuration_that_fails_ends_the_kernel_with_the_reason(program, tmp_path):
+def test_configuration_that_fails_ends_the_kernel_with_the_reason(tmp_path):
     (tmp_path / "evcxr.toml").write_text('[evcxr]\nprelude = "no_such_function();"\n')
     connection, _ = write_connection_file(str(tmp_path / "connection.json"))
     ended = subprocess.run(
-        [program, "--control_file", connection], env={**os.environ, "EVCXR_CONFIG_DIR": str(tmp_path)},
+        [EVCXR, "--control_file", connection], env={**os.environ, "EVCXR_CONFIG_DIR": str(tmp_path)},
         capture_output=True, text=True, timeout=120,
     )
     assert ended.returncode != 0
     assert "cannot find function `no_such_function`" in plain(ended.stderr)
 
 
-def test_workspace_above_the_build_directory(program, tmp_path):
+def test_workspace_above_the_build_directory(tmp_path):
     (tmp_path / "Cargo.toml").write_text("[workspace]\n")
     small_crate(tmp_path / "mine", "mine")
     (tmp_path / "mine/Cargo.toml").open("a").write("[workspace]\n")
-    with Session(program, EVCXR_TMPDIR=str(tmp_path / "build"), TMPDIR=str(tmp_path)) as s:
+    with Session(EVCXR_TMPDIR=str(tmp_path / "build"), TMPDIR=str(tmp_path)) as s:
         assert s.ok(f':dep mine = {{ path = "{tmp_path}/mine" }}\nmine::answer()').shown() == ["42"]
 
 
