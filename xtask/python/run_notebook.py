@@ -1,4 +1,4 @@
-"""Runs a notebook on the Rust kernel, cell by cell, and tells whether each did what it should.
+"""Runs a notebook on the Rust kernel, cell by cell, and says which cells did not do what they should.
 
     run_notebook.py NOTEBOOK EXECUTED    writes the executed notebook, and beside it an HTML page
     run_notebook.py --prepare            has the cells of all notebooks compiled, and does not run them
@@ -14,8 +14,8 @@ from nbconvert import HTMLExporter
 
 from session import NOTEBOOKS, Session, problem, stream
 
-# What the original prints for the recording, by what stands before the number, and how far the
-# published runs of it differ from each other (a digit printed less: half of that digit).
+# What the original prints for the recording: the words before each number, the number, and how far
+# the published runs differ from each other (where they agree: half of the last digit).
 PUBLISHED = {
     "decoded orientation:": (0.17, 0.005),
     "true orientation:": (139.00, 0.005),
@@ -29,7 +29,8 @@ PUBLISHED = {
 
 
 def compare_with_published(printed):
-    """A line for each published number: whether the recording gave it. None for simulated data."""
+    """For each published number a line that says whether the recording gave it; no line for simulated
+    data."""
     if "the data are recorded\n" not in printed:
         return []
     lines = []
@@ -93,7 +94,7 @@ def prepare():
 
 
 if __name__ == "__main__":
-    for end in (signal.SIGHUP, signal.SIGTERM):  # not without ending the kernel, too
+    for end in (signal.SIGHUP, signal.SIGTERM):  # sys.exit ends the kernel, too
         signal.signal(end, lambda *_: sys.exit(1))
     done = prepare() if sys.argv[1] == "--prepare" else run(*map(Path, sys.argv[1:]))
     sys.exit(0 if done else 1)

@@ -144,9 +144,8 @@ fn bench(what: Bench) -> Result<()> {
         }
         Bench::Parity | Bench::Speed => {
             let _lock = store::lock()?;
-            let mut bench = script(&Environment::testing()?.install()?, "bench_torch.py");
+            let mut bench = script(&Environment::torch()?.install()?, "bench_torch.py");
             bench.arg(if matches!(what, Bench::Parity) { "parity" } else { "speed" });
-            bench.arg(Environment::torch()?.install()?);
             bench
         }
     };
@@ -175,12 +174,7 @@ fn test() -> Result<()> {
     let mut pytest = Command::new(&testing);
     pytest.args(["-m", "pytest", "--verbose", "--durations=0", "-p", "no:cacheprovider"]);
     pytest.arg(root().join("xtask/python/tests"));
-    // nbgrader looks for programs of its own on the path.
-    let mut path = OsString::from(testing.parent().context("Python is in a folder")?);
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap_or_default());
     pytest
-        .env("PATH", path)
         .env("DECODING_HOME", store::home()?)
         .env("EVCXR_PROGRAM", evcxr::installed()?.context("evcxr is installed")?)
         .env("JUPYTER_LAB", python.with_file_name("jupyter-lab"));

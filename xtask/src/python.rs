@@ -11,9 +11,9 @@ use crate::command::{first_line, run, step};
 use crate::root;
 use crate::store::{self, Part};
 
-/// What the benchmarks compare with.
-const TORCH: [&str; 4] =
-    ["torch==2.15.0", "numpy==2.4.6", "matplotlib==3.11.2", "ipykernel==7.4.0"];
+/// What the benchmarks compare with, and what runs the notebooks beside it.
+const TORCH: [&str; 5] =
+    ["torch==2.15.0", "numpy==2.4.6", "matplotlib==3.11.2", "ipykernel==7.4.0", "nbclient==0.11.0"];
 
 /// What the tests need: NumPy to exchange files with, a browser's remote control, a course's tools.
 const TESTING: [&str; 4] =

@@ -1,6 +1,5 @@
 """What the tests on a real kernel share. Run by `cargo xtask test`, which sets up first."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,14 +9,12 @@ import nbformat
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from session import NOTEBOOKS, ROOT, Session, problem, stream  # noqa: E402
+from session import ROOT, START, Session, problem, stream  # noqa: E402
 
 os.environ.pop("LD_LIBRARY_PATH", None)  # cargo's, which a kernel must not need
 
 HOME = Path(os.environ["DECODING_HOME"])
 PREPARED = Path(os.environ["JUPYTER_PATH"]).parent
-DEPENDENCY = f":dep helpers = {{ path = {json.dumps(str(ROOT / 'helpers'))} }}"
-START = f"{DEPENDENCY}\nuse helpers::*;\nsetup()?;"
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +60,6 @@ def run_all(cells, folder):
 def kernels():
     """The directories of all kernels."""
     return set((HOME / "kernels").iterdir())
-
-
-def read(name="W1D5_Tutorial1"):
-    """The cells of a notebook, which find helpers from any folder."""
-    cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
-    for cell in cells:
-        cell.source = cell.source.replace(':dep helpers = { path = "../helpers" }', DEPENDENCY)
-    return cells
 
 
 def by_id(cells):

@@ -10,14 +10,15 @@ from urllib.request import urlopen
 
 import nbformat
 import pytest
-from conftest import by_id, read, solved
+from conftest import solved
 from playwright.sync_api import expect, sync_playwright
+from session import read
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 PORT, TOKEN = 8917, "test"
 URL = f"http://127.0.0.1:{PORT}"
 NOTEBOOK = "W1D5_Tutorial1.ipynb"
-# Chromium's own background traffic is of no use here.
+# What a test has no use for, such as Chromium's own traffic.
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-quic"]
 
@@ -44,9 +45,8 @@ def start_lab(folder):
 
 
 class Notebook:
-    def __init__(self, page, folder):
-        self.page, self.folder = page, folder
-        self.ids = [c["id"] for c in json.loads((folder / NOTEBOOK).read_text())["cells"]]
+    def __init__(self, page, ids):
+        self.page, self.ids = page, ids
 
     def cell(self, id):
         return self.page.locator(".jp-Notebook .jp-Cell").nth(self.ids.index(id))
@@ -83,11 +83,6 @@ class Notebook:
     def says(self, id, text):
         expect(self.cell(id).locator(".jp-OutputArea").first).to_contain_text(text, timeout=120_000)
 
-    def picture(self, name, id=None):
-        if id:
-            self.cell(id).scroll_into_view_if_needed()
-        self.page.screenshot(path=self.folder / f"{name}.png")
-
 
 def figures(notebook):
     for id in ["16-load-and-visualize", "16-one-response", "19-network", "25-plot-relu",
@@ -95,17 +90,16 @@ def figures(notebook):
         image = notebook.cell(id).locator(".jp-OutputArea img").first
         image.scroll_into_view_if_needed()
         assert image.evaluate("i => i.complete && i.naturalWidth > 300"), id
-        notebook.picture(f"figure-{id}")
 
 
-def lesson(notebook, sources, solution):
-    page = notebook.page
+def lesson(page, sources, solution):
+    notebook = Notebook(page, list(sources))
     page.goto(f"{URL}/lab?token={TOKEN}")
     page.locator(".jp-DirListing-item", has_text=NOTEBOOK).dblclick(timeout=60_000)
     expect(page.locator(".jp-Notebook .jp-Cell")).to_have_count(len(notebook.ids), timeout=60_000)
     notebook.idle()
 
-    step("run all, untouched")
+    # All cells run before anything is changed.
     videos = []
     page.on("request", lambda request: videos.append(request.url) if "youtube" in request.url else None)
     notebook.menu("Run", "Run All Cells")
@@ -121,46 +115,40 @@ def lesson(notebook, sources, solution):
     figures(notebook)
     notebook.says("27-check-2-2", "not yet: write your own code")
     notebook.says("43-check-3-2", "not yet: write your own code")
-    notebook.picture("untouched", "27-check-2-2")
 
-    step("the right answer in the exercise cell")
+    # The right answer in the exercise's cell gets an ok.
     notebook.write("27-exercise-2-2", solution)
     notebook.run("27-exercise-2-2")
     notebook.run("27-check-2-2")
     notebook.says("27-check-2-2", "ok: exercise 2.2")
-    notebook.picture("answered", "27-check-2-2")
 
-    step("a folded solution")
+    # A folded solution opens.
     folded = notebook.cell("29-solution-2-2")
     expect(folded.locator("pre").first).not_to_be_visible()
     folded.locator("summary").click()
     expect(folded.locator("pre").first).to_contain_text("relu")
-    notebook.picture("unfolded", "29-solution-2-2")
 
-    step("completion and documentation")
+    # Tab completes, and Shift+Tab shows documentation.
     notebook.write("18-split", sources["18-split"] + "\nresp_train.")
     page.keyboard.press("Tab")
     expect(page.locator(".jp-Completer-item", has_text="dims").first).to_be_visible(timeout=30_000)
-    notebook.picture("completion")
     page.keyboard.press("Escape")
     notebook.write("18-split", sources["18-split"] + "\nresp_train")
     page.keyboard.press("Shift+Tab")
     expect(page.locator(".jp-Tooltip")).to_contain_text("Tensor", timeout=30_000)
-    notebook.picture("documentation")
     page.keyboard.press("Escape")
     notebook.write("18-split", sources["18-split"])
 
-    step("interrupt a long training")
+    # A long training can be interrupted.
     notebook.write("44-train", sources["44-train"].replace("50, 1e-4", "1_000_000, 1e-9"))
     notebook.cell("44-train").locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     time.sleep(5)
     notebook.menu("Kernel", "Interrupt Kernel")
     notebook.idle()
-    notebook.picture("interrupted", "44-train")
     notebook.write("44-train", sources["44-train"])
 
-    step("go on: restart and run all")
+    # After a restart all cells run again.
     notebook.menu("Kernel", "Restart Kernel and Run All Cells")
     notebook.accept()
     time.sleep(2)
@@ -168,10 +156,6 @@ def lesson(notebook, sources, solution):
     notebook.idle()
     notebook.says("27-check-2-2", "ok: exercise 2.2")
     figures(notebook)
-
-
-def step(what):
-    print(what, flush=True)
 
 
 def test_the_tutorial_in_jupyterlab(tmp_path, exported):
@@ -187,11 +171,10 @@ def test_the_tutorial_in_jupyterlab(tmp_path, exported):
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
             page = browser.new_page(viewport={"width": 1280, "height": 900}, device_scale_factor=2)
-            notebook = Notebook(page, tmp_path)
             try:
-                lesson(notebook, {id: cell.source for id, cell in by_id(cells).items()}, solution)
+                lesson(page, {cell.id: cell.source for cell in cells}, solution)
             except BaseException:
-                notebook.picture("failed")
+                page.screenshot(path=tmp_path / "failed.png")
                 print("JupyterLab:", *(tmp_path / "lab.log").read_text().splitlines()[-40:], sep="\n")
                 raise
             browser.close()

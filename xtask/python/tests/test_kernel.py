@@ -15,8 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import HOME, PREPARED, ROOT, START, Session, kernels, problem, run, stream
+from conftest import HOME, PREPARED, kernels, run
 from nbformat.v4 import new_code_cell
+from session import ROOT, START, Session, problem, stream
+
 
 def expected_to_fail(source):
     return new_code_cell(source, metadata={"tags": ["raises-exception"]})
@@ -279,7 +281,7 @@ def test_a_kernel_runs_without_a_network():
     program = (
         "import fcntl, socket, struct, sys; sys.path[:0] = sys.argv[1:]\n"
         "fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sH', b'lo', 1))  # loopback up\n"
-        "from conftest import START, Session, run\n"
+        "from conftest import run\nfrom session import START, Session\n"
         "with Session() as session: run(session, START)"
     )
     folders = [Path(__file__).parent, ROOT / "xtask/python"]

@@ -1,17 +1,19 @@
 """The notebooks on the real kernel: numbers, figures, exercises, and what they suggest to try."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import (
-    NOTEBOOKS, PREPARED, ROOT, Session, by_id, kernels, read, run, run_all, solved,
-)
+from conftest import PREPARED, by_id, kernels, run, run_all, solved
 from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
 from run_notebook import compare_with_published
+from session import NOTEBOOKS, ROOT, Session, read
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +191,10 @@ def test_nbgrader_makes_the_students_version_and_grades_it(exported, tmp_path):
     shutil.copytree(exported / "instructor", course)
 
     def nbgrader(*command):
-        subprocess.run([shutil.which("nbgrader"), *command], cwd=course, check=True)
+        # It looks for programs of its own on the path.
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        nbgrader = [sys.executable, "-m", "nbgrader", *command]
+        subprocess.run(nbgrader, cwd=course, env={**os.environ, "PATH": path}, check=True)
 
     def sources(path):
         cells = nbformat.read(path, as_version=4).cells
