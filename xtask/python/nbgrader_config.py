@@ -1,4 +1,6 @@
-"""Makes the learners' version: nbgrader generate_assignment W1D5_Tutorial1"""
+"""Lets nbgrader make the learners' version: nbgrader generate_assignment W1D5_Tutorial1"""
+
+import re
 
 from nbgrader.preprocessors import ClearSolutions
 
@@ -7,19 +9,10 @@ c.ClearSolutions.code_stub = {"rust": ""}
 
 
 def replace_solution_region(self, cell, language):
-    """Puts the line that stands behind BEGIN SOLUTION in the region's place."""
-    kept, inside, found = [], False, False
-    for line in cell.source.split("\n"):
-        if "// BEGIN SOLUTION: " in line:
-            indent, stub = line.split("// BEGIN SOLUTION: ")
-            kept.append(indent + stub)
-            inside = found = True
-        elif "// END SOLUTION" in line:
-            inside = False
-        elif not inside:
-            kept.append(line)
-    cell.source = "\n".join(kept)
-    return found
+    """Replaces each solution by the line after its BEGIN SOLUTION. Returns whether there was one."""
+    before = cell.source
+    cell.source = re.sub(r"// BEGIN SOLUTION: (.*)(?s:.*?)// END SOLUTION", r"\1", before)
+    return cell.source != before
 
 
 ClearSolutions._replace_solution_region = replace_solution_region

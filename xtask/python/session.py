@@ -1,4 +1,4 @@
-"""A kernel to run cells on, one after another."""
+"""Runs cells on a kernel, one after another."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from nbclient.exceptions import DeadKernelError
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-TOO_LONG = 1800  # seconds after which a cell is taken to hang
+TOO_LONG = 1800  # seconds
 
 DEPENDENCY = f":dep helpers = {{ path = {json.dumps(str(ROOT / 'helpers'))} }}"
 START = f"{DEPENDENCY}\nuse helpers::*;\nsetup()?;"
@@ -27,7 +27,7 @@ def read(name="W1D5_Tutorial1"):
 
 
 class Session:
-    """The Rust kernel, started in a folder; with `argv` another program in its place."""
+    """The Rust kernel, started in a folder. With `argv`, another program as the kernel."""
 
     def __init__(self, folder=NOTEBOOKS, argv=None, startup_timeout=600):
         start = time.monotonic()
@@ -41,7 +41,7 @@ class Session:
             self.manager._kernel_spec = KernelSpec(
                 argv=argv, display_name="Rust", language="rust", interrupt_mode="message"
             )
-            # Stock evcxr replaces the kernel.json that it finds by this.
+            # By this stock evcxr finds the kernel.json that it replaces.
             env = {**os.environ, "JUPYTER_PATH": str(folder)}
         self.client.start_new_kernel(cwd=str(folder), env=env)
         self.client.start_new_kernel_client()
@@ -80,7 +80,7 @@ def stream(cell, name="stdout"):
 
 
 def problem(cell):
-    """What is wrong with how a cell ended, or None: whether it fails and its tag says so go together."""
+    """What is wrong with how a cell ended, or None. A cell should fail if its tag says so, and only then."""
     errors = [f"{o.ename}: {o.evalue}" for o in cell.outputs if o.output_type == "error"]
     failed = errors or ([stream(cell, "stderr")] if stream(cell, "stderr") else [])
     may_fail = "raises-exception" in cell.metadata.get("tags", [])

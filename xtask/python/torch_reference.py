@@ -255,17 +255,12 @@ def draw(resp, stimuli):
 def golden():
     """The numbers that the tests of `helpers` expect."""
 
-    def rand(seed, n):
+    def drawn(draw, seed, n):
         torch.manual_seed(seed)
-        return {"seed": seed, "n": n, "values": torch.rand(n).tolist()}
+        return {"seed": seed, "n": n, "values": draw(n).tolist()}
 
-    def randn(seed, n):
-        torch.manual_seed(seed)
-        return {"seed": seed, "n": n, "values": [x for k in n for x in torch.randn(k).tolist()]}
-
-    def randperm(seed, n):
-        torch.manual_seed(seed)
-        return {"seed": seed, "n": n, "values": torch.randperm(n).tolist()}
+    def several_randn(lengths):
+        return torch.cat([torch.randn(n) for n in lengths])
 
     def choice(seed, n, k, replace):
         np.random.seed(seed)
@@ -308,9 +303,9 @@ def golden():
     return {
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "rand": [rand(1, 8), rand(1234, 20)],
-        "randn": [randn(1, [5, 16, 40, 2])],
-        "randperm": [randperm(4, 360), randperm(0, 10)],
+        "rand": [drawn(torch.rand, 1, 8), drawn(torch.rand, 1234, 20)],
+        "randn": [drawn(several_randn, 1, [5, 16, 40, 2])],
+        "randperm": [drawn(torch.randperm, 4, 360), drawn(torch.randperm, 0, 10)],
         "choice": [
             choice(1, 216, 1, True), choice(1, 216, 20, True), choice(4, 23589, 3, False),
             choice(0, 10, 10, False),

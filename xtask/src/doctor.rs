@@ -10,7 +10,7 @@ use crate::{evcxr, kernel, lab, python, toolchain};
 
 const NOT_YET: &str = "not yet: `cargo xtask lab` sets it up";
 
-/// Prints a line for everything that the commands rely on, then what is wrong, with what to do.
+/// Prints a line for each thing that the commands need, then what is wrong and what to do.
 pub fn print() -> Result<()> {
     let missing = || "missing".to_owned();
     let line = |what: &str, state: String| println!("{what:<28}{state}");
@@ -62,7 +62,7 @@ fn print_installation(line: impl Fn(&str, String)) -> Result<()> {
     let (alive, dead) = kernel::count();
     line(
         "kernels, running",
-        format!("{alive}, and files of {dead} that died: the next start deletes these"),
+        format!("{alive}, and files of {dead} killed kernels, which the next start deletes"),
     );
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::command::run;
 use crate::setup::{Installation, setup};
 use crate::{python, root};
 
-/// Opens the notebooks in JupyterLab, or says where they are open already.
+/// Opens the notebooks in JupyterLab. If they are open already, prints the address.
 pub fn open(options: &[OsString]) -> Result<()> {
     let Installation { python, prepared } = setup()?;
     if let Some(url) = running(&python) {
@@ -39,7 +39,7 @@ pub fn running(python: &Path) -> Option<String> {
         let folder = server["root_dir"].as_str().map(|dir| Path::new(dir).canonicalize());
         folder.is_some_and(|folder| folder.is_ok_and(|folder| folder == notebooks))
     };
-    // The list goes by process ids, which are soon another program's in a container.
+    // The list only checks process ids. In a container another program soon has the same id.
     let answers = |server: &&serde_json::Value| {
         let port = server["port"].as_u64().and_then(|port| port.try_into().ok());
         port.is_some_and(|port: u16| TcpStream::connect(("localhost", port)).is_ok())

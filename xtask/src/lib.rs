@@ -1,4 +1,4 @@
-//! The project's commands. `main.rs` is the command line; tests use the modules directly.
+//! The project's commands. `main.rs` is the command line. Tests use the modules directly.
 #![allow(missing_docs)] // no other crate uses them
 
 pub mod analyzer;
@@ -17,13 +17,13 @@ pub mod toolchain;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// Names this package's folder. cargo sets it when it compiles, when it runs this program, and the
-/// kernel's settings set it for the launcher.
+/// The variable that names this package's folder. cargo sets it when it compiles and when it runs this
+/// program, and the kernel's settings set it for the launcher.
 pub const MANIFEST_DIR: &str = "CARGO_MANIFEST_DIR";
 
 /// The folder that holds the workspace.
 pub fn root() -> &'static Path {
-    // The present one first: where a clone has been moved, cargo does not compile this again.
+    // As it is when this runs: after a clone has been moved, cargo does not compile this again.
     static PACKAGE: LazyLock<PathBuf> = LazyLock::new(|| {
         let present = std::env::var_os(MANIFEST_DIR).map(PathBuf::from);
         let is_xtask = |folder: &PathBuf| folder.ends_with("xtask");

@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask lab`, `run`, `test`, and what helps with these.
+//! The command line: `cargo xtask lab`, `run`, `test` and the other commands.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use xtask::setup::{Installation, setup};
 use xtask::toolchain::cargo;
 use xtask::{analyzer, doctor, evcxr, kernel, lab, notebook, prepared, root, store};
 
-/// What `run` runs when it is given no notebook.
+/// The notebook that `run` runs if none is given.
 const TUTORIAL: &str = "notebooks/W1D5_Tutorial1.ipynb";
 
 /// The commands of decoding-in-rust.
@@ -35,13 +35,13 @@ enum Xtask {
     /// Set up what is missing and run all cells of a notebook without a browser; the executed
     /// notebook and an HTML page go to target/run/
     Run { notebook: Option<PathBuf> },
-    /// Set up what is missing and pass all tests
+    /// Set up what is missing and run all tests
     Test,
     /// Print what is installed, what is prepared, and what is wrong
     Doctor,
-    /// Write the notebooks as a variant to a folder
+    /// Write a variant of the notebooks to a folder
     Export { variant: notebook::Variant, folder: PathBuf },
-    /// Let notebooks use a further crate with :dep, for example rand@0.9
+    /// Let notebooks use another crate with :dep, for example rand@0.9
     Add {
         name: String,
         /// Features of the crate, with commas between them
@@ -52,7 +52,7 @@ enum Xtask {
     Bench { what: Bench },
     /// Start a kernel; Jupyter calls this
     Kernel { connection_file: OsString },
-    /// Do as cargo does but hide crates; the kernel's rust-analyzer calls this
+    /// Run cargo and hide crates; the kernel's rust-analyzer calls this
     #[command(disable_help_flag = true)]
     Cargo {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -62,14 +62,15 @@ enum Xtask {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Bench {
-    /// How fast kernels start and run, and how much memory they take, beside evcxr without patches
-    /// and PyTorch in a Python notebook (installs 5.5 GB)
+    /// Measure how fast kernels start and run, and how much memory they take, beside evcxr without
+    /// patches and PyTorch in a Python notebook (installs 5.5 GB)
     Kernel,
-    /// Ten tutorials at once, 200 restarts, 20 killed set-ups: whether all ends right
+    /// Run ten tutorials at once, restart a kernel 200 times, kill 20 set-ups, and see that nothing
+    /// is left behind
     Load,
     /// Run the notebooks in PyTorch, too, and compare all numbers (installs 5.5 GB)
     Parity,
-    /// The tutorial's parts beside PyTorch, NumPy and matplotlib
+    /// Measure the tutorial's parts beside PyTorch, NumPy and matplotlib (installs 5.5 GB)
     Speed,
 }
 
@@ -159,29 +160,30 @@ fn script(python: &Path, name: &str) -> Command {
 }
 
 fn test() -> Result<()> {
-    run_cargo(&["fmt", "--all", "--check"], &[])?;
-    // Before the next commands, which replace the file of this program.
+    run_cargo(&["fmt", "--all", "--check"])?;
+    // First, since the next commands replace the file of this program.
     let Installation { python, prepared } = setup()?;
     let testing = {
         let _lock = store::lock()?;
         Environment::testing()?.install()?
     };
-    run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
-    run_cargo(&["test", "--workspace"], &[])?;
-    let with_numpy = ["test", "--package", "helpers", "--test", "numpy", "--", "--ignored"];
-    run_cargo(&with_numpy, &[("NUMPY_PYTHON", &testing)])?;
+    run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    run_cargo(&["test", "--workspace"])?;
+    let mut numpy = cargo();
+    numpy.args(["test", "--package", "helpers", "--test", "numpy", "--", "--ignored"]);
+    run(numpy.env("NUMPY_PYTHON", &testing))?;
 
     let mut pytest = Command::new(&testing);
     pytest.args(["-m", "pytest", "--verbose", "--durations=0", "-p", "no:cacheprovider"]);
-    pytest.arg(root().join("xtask/python/tests"));
     pytest
+        .arg(root().join("xtask/python/tests"))
         .env("DECODING_HOME", store::home()?)
         .env("EVCXR_PROGRAM", evcxr::installed()?.context("evcxr is installed")?)
         .env("JUPYTER_LAB", python.with_file_name("jupyter-lab"));
     run(prepared.for_jupyter(&mut pytest))
 }
 
-fn run_cargo(args: &[&str], env: &[(&str, &Path)]) -> Result<()> {
+fn run_cargo(args: &[&str]) -> Result<()> {
     println!("cargo {}", args.join(" "));
-    run(cargo().args(args).envs(env.iter().copied()))
+    run(cargo().args(args))
 }

@@ -1,8 +1,8 @@
 //! The notebooks as files, and their variants for a class.
 //!
 //! In an exercise, lines that call a function of `helpers::unsolved` stand for the learner's answer.
-//! The folded text with the solution has one block of code for each of these lines. The names of
-//! cells tell which belong together: `27-exercise-2-2` and `28-solution-2-2`.
+//! The folded text with the solution has one block of code for each of these lines. The cells' names
+//! show which belong together: `27-exercise-2-2` and `28-solution-2-2`.
 //!
 //! A block of code in a text that begins with `// helpers/src/net.rs: forward` is that function, cut
 //! from that file.
@@ -24,13 +24,13 @@ const NBGRADER_CONFIG: &str = include_str!("../python/nbgrader_config.py");
 pub enum Variant {
     /// Without solutions and teaching notes
     Student,
-    /// Solutions in their exercises' places, for nbgrader
+    /// With the exercises solved, for nbgrader
     Instructor,
     /// One Rust file to read
     Script,
 }
 
-/// A notebook's JSON, with what its cells are asked for.
+/// A notebook's JSON.
 #[derive(Clone, PartialEq)]
 pub struct Notebook(Value);
 
@@ -39,7 +39,7 @@ impl Notebook {
         let text =
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let json = serde_json::from_str(&text);
-        Ok(Self(json.with_context(|| format!("{} is no notebook", path.display()))?))
+        Ok(Self(json.with_context(|| format!("{} is not a notebook", path.display()))?))
     }
 
     /// The text of its file, as Jupyter writes it.
@@ -57,8 +57,8 @@ impl Notebook {
 
     /// Puts the solutions into the exercises' cells and leaves out the folded texts.
     ///
-    /// With `for_nbgrader`, marks stand around the solutions, and nbgrader finds what it reads in the
-    /// cells of exercises and checks.
+    /// With `for_nbgrader`, puts marks around the solutions, and nbgrader's metadata into the cells of
+    /// exercises and checks.
     fn solved(mut self, for_nbgrader: bool) -> Result<Self> {
         let originals = self.clone();
         for cell in self.cells() {
@@ -121,7 +121,7 @@ impl Notebook {
     }
 }
 
-/// An exercise's code with a block of the solution in place of each line that calls `unsolved`.
+/// An exercise's code, with each line that calls `unsolved` replaced by a block of the solution.
 fn answered(exercise: &str, blocks: &[String], with_marks: bool) -> Result<String> {
     let mut blocks = blocks.iter();
     let mut lines = Vec::new();
@@ -168,7 +168,7 @@ fn has_tag(cell: &Value, tag: &str) -> bool {
     tags.is_some_and(|tags| tags.iter().any(|other| other == tag))
 }
 
-/// A cell's text, which a file holds as a list of lines or as one text.
+/// A cell's text. A file has it as a list of lines or as one text.
 fn source(cell: &Value) -> String {
     match &cell["source"] {
         Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
@@ -241,7 +241,7 @@ mod tests {
         Ok(lines[start - n_above..=start + length].join("\n"))
     }
 
-    /// A text with the functions that it shows as they are now.
+    /// A text with the functions that it shows up to date.
     fn with_functions(text: &str) -> Result<String> {
         const BLOCK: &str = "```rust\n// helpers/src/";
         let mut parts = text.split(BLOCK);

@@ -15,7 +15,7 @@ use crate::store::{self, Part};
 const TORCH: [&str; 5] =
     ["torch==2.15.0", "numpy==2.4.6", "matplotlib==3.11.2", "ipykernel==7.4.0", "nbclient==0.11.0"];
 
-/// What the tests need: NumPy to exchange files with, a browser's remote control, a course's tools.
+/// What the tests need: NumPy for its files, Playwright to control a browser, nbgrader.
 const TESTING: [&str; 4] =
     ["pytest==9.2.0", "numpy==2.4.6", "playwright==1.65.2", "nbgrader==0.9.6"];
 
@@ -26,7 +26,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// JupyterLab and what belongs to it, as `environment.yml` names it.
+    /// JupyterLab and the other packages of `environment.yml`.
     pub fn jupyter() -> Result<Self> {
         let packages = pinned(&fs::read_to_string(root().join("environment.yml"))?);
         Self::new("jupyter", packages)
@@ -49,7 +49,7 @@ impl Environment {
         self.part.folder.join("bin/python")
     }
 
-    /// Complete, and the Python that it was made from has not been removed since.
+    /// Whether it is complete and the Python that it was made from still exists.
     pub fn is_complete(&self) -> bool {
         self.part.is_complete() && first_line(self.python(), &["-c", "print()"]).is_some()
     }
@@ -99,7 +99,7 @@ pub fn active_conda() -> Option<PathBuf> {
     bins.find(|bin| bin.join("jupyter-lab").exists()).map(|bin| bin.join("python"))
 }
 
-/// A Python that environments can be made from.
+/// A Python on the path from which environments can be made.
 pub fn base_python() -> Option<&'static str> {
     const IS_NEW: &str = "import sys; print(sys.version_info >= (3, 11))";
     let names = ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python"];
@@ -115,8 +115,8 @@ pub fn clean(command: &mut Command) -> &mut Command {
     command.env("PIP_USER", "0").env("PYTHONNOUSERSITE", "1")
 }
 
-/// The packages of `environment.yml` that have an exact version, in pip's notation, but for those
-/// that conda alone has.
+/// The packages of `environment.yml` that have an exact version, in pip's notation, without those that
+/// only conda has.
 fn pinned(environment: &str) -> Vec<String> {
     environment
         .lines()
@@ -126,8 +126,8 @@ fn pinned(environment: &str) -> Vec<String> {
         .collect()
 }
 
-/// Keeps JupyterLab from asking, at its first start, whether it may fetch news. Settings that an
-/// environment has already are left alone.
+/// Keeps JupyterLab from asking, at its first start, whether it may fetch news. Leaves existing
+/// settings alone.
 fn disable_news_prompt(python: &Path) -> Result<()> {
     let prefix = python.parent().and_then(Path::parent).context("Python is in PREFIX/bin")?;
     let settings = prefix.join("share/jupyter/lab/settings");

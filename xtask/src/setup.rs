@@ -16,7 +16,7 @@ pub struct Installation {
     pub prepared: Prepared,
 }
 
-/// Does whatever is missing.
+/// Sets up what is missing.
 pub fn setup() -> Result<Installation> {
     if let Some(installation) = installed()? {
         return Ok(installation);
@@ -37,7 +37,7 @@ pub fn setup() -> Result<Installation> {
     Ok(Installation { python, prepared })
 }
 
-/// The installation, if nothing is missing. Writes nothing, so it may be somebody else's.
+/// The installation, if nothing is missing. Writes nothing, so that it may belong to another user.
 fn installed() -> Result<Option<Installation>> {
     if toolchain::problem().is_some() {
         return Ok(None);
@@ -58,15 +58,16 @@ pub fn problems() -> Vec<String> {
                 .into(),
         );
     }
-    if store::home().is_ok_and(|home| store::is_writable_by_others(&home)) {
-        problems.push(
-            "others can write to the folder of what is set up, and so run code in your kernels: \
-             take that right away from them (chmod -R go-w)"
-                .into(),
-        );
+    if let Ok(home) = store::home()
+        && store::is_writable_by_others(&home)
+    {
+        problems.push(format!(
+            "other users can write to {}, and so run code in your kernels: run `chmod -R go-w {0}`",
+            home.display()
+        ));
     }
     if installed().is_ok_and(|installation| installation.is_some()) {
-        return problems; // perhaps somebody else's, in folders that need not be writable
+        return problems; // the folders may be another user's, and need not be writable
     }
     if python::active_conda().is_none() && python::base_python().is_none() {
         problems.push(python::NO_PYTHON.into());
@@ -80,8 +81,8 @@ pub fn problems() -> Vec<String> {
         Ok(home) => {
             if let Some(free) = free_gb(&home).filter(|&free| free < 2.0) {
                 problems.push(format!(
-                    "the disk is full: expected 2 GB free for {}, got {free:.1} GB: free some and \
-                     run this again",
+                    "the disk is full: expected 2 GB free for {}, got {free:.1} GB: make room \
+                     and run this again",
                     home.display()
                 ));
             }

@@ -1,9 +1,9 @@
 //! The folder in which everything that is set up lives: the user's data directory, or the folder
 //! that `DECODING_HOME` names.
 //!
-//! Each part has a folder whose name ends in a hash of all that the part depends on. So two clones
-//! share what is equal for both, and a change makes a new folder beside the old one. A part is
-//! complete when it has its mark; a part that was interrupted has none and is made again.
+//! Each part has a folder. Its name ends in a hash of all that the part depends on. So two clones
+//! share what is equal for both, and a change makes a new folder beside the old one. A complete part
+//! has a mark. A part that was interrupted has none, and is made again.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,7 +18,8 @@ const MARK: &str = "complete";
 /// The folder of everything that is set up.
 pub fn home() -> Result<PathBuf> {
     if let Some(home) = std::env::var_os("DECODING_HOME").filter(|home| !home.is_empty()) {
-        return std::path::absolute(home).context("DECODING_HOME is no path");
+        return std::path::absolute(home)
+            .context("DECODING_HOME is not a path: set it to a folder");
     }
     let data =
         dirs::data_dir().context("HOME is not set: set it, or DECODING_HOME, to a folder")?;
@@ -82,7 +83,7 @@ pub fn cannot_write(path: &Path) -> String {
 pub fn lock() -> Result<File> {
     let file = home()?.join("lock");
     let mut own = File::options();
-    own.create(true).write(true).mode(0o600); // who can read it can lock it
+    own.create(true).write(true).mode(0o600); // a user who can read it can lock it
     let open =
         || fs::create_dir_all(home()?).and_then(|()| own.open(&file)).map_err(anyhow::Error::from);
     let lock = open().with_context(|| cannot_write(&file))?;
@@ -90,10 +91,10 @@ pub fn lock() -> Result<File> {
         println!("waiting for another set-up to finish ...");
         lock.lock()?;
     }
-    Ok(lock) // a file system without locks has no two set-ups at once, or bad luck
+    Ok(lock) // on a file system without locks, users must not start two set-ups at once
 }
 
-/// Tried out: permissions alone do not tell, least of all to root.
+/// Whether a file can be made in a folder. Tries it: permissions do not tell, and root ignores them.
 pub fn is_writable(folder: &Path) -> bool {
     let Some(folder) = nearest_existing(folder) else {
         return false;
@@ -101,14 +102,14 @@ pub fn is_writable(folder: &Path) -> bool {
     tempfile::tempdir_in(folder).is_ok()
 }
 
-/// Whether users can write to a folder who are neither its owner nor in a group of the owner's alone,
-/// which has the number of the owner.
+/// Whether users other than its owner can write to a folder. A group with the owner's number has the
+/// owner alone.
 pub fn is_writable_by_others(folder: &Path) -> bool {
     fs::metadata(folder)
         .is_ok_and(|it| it.mode() & 0o002 != 0 || (it.mode() & 0o020 != 0 && it.gid() != it.uid()))
 }
 
-/// Whether all users can read a folder, and reach it.
+/// Whether all users can reach a folder and read it.
 pub fn is_public(folder: &Path) -> bool {
     let folder = folder.canonicalize().unwrap_or_default();
     let allows = |path: &Path, right| fs::metadata(path).is_ok_and(|it| it.mode() & right == right);
@@ -121,7 +122,7 @@ pub fn free_gb(folder: &Path) -> Option<f64> {
     Some(space.f_bavail as f64 * space.f_frsize as f64 / 1e9)
 }
 
-/// The folder itself or, if it does not exist yet, the one that it will be made in.
+/// The folder itself or, if it does not exist yet, the folder in which it will be made.
 fn nearest_existing(folder: &Path) -> Option<&Path> {
     folder.ancestors().find(|folder| folder.exists())
 }

@@ -1,4 +1,4 @@
-//! Rust itself: the one version that every part uses, and its environment variables.
+//! Rust: the one version that all parts use, and its environment variables.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ pub fn version() -> &'static str {
         .expect("rust-toolchain.toml names a channel")
 }
 
-/// What is wrong with the Rust that is there, with what to do about it.
+/// What is wrong with the installed Rust, and what to do about it.
 pub fn problem() -> Option<String> {
     let Some(got) = first_line("rustc", &["--version"]) else {
         return Some("there is no rustc: install Rust from https://rustup.rs".into());
@@ -32,7 +32,7 @@ pub fn problem() -> Option<String> {
     None
 }
 
-/// Says so where a newer Rust is used than the one that is tested.
+/// Prints a note if Rust is newer than the version that is tested.
 pub fn warn_if_untested() {
     let got = first_line("rustc", &["--version"]).unwrap_or_default();
     if numbers(&got) > numbers(version()) {
@@ -78,7 +78,7 @@ pub fn std_source() -> Result<PathBuf> {
     Ok(library)
 }
 
-/// Adds what `rust-toolchain.toml` asks for where rustup does not do that by itself.
+/// Adds the sources of the standard library, if rustup has not done so itself.
 pub fn add_std_source() -> Result<()> {
     if std_source().is_err() && first_line("rustup", &["--version"]).is_some() {
         let mut rustup = Command::new("rustup");
@@ -87,9 +87,9 @@ pub fn add_std_source() -> Result<()> {
     std_source().map(drop)
 }
 
-/// Removes the variables that change what cargo and rustc build, so that kernels find the crates
-/// up to date that were compiled for them, whatever the user's environment says. rustup's programs
-/// use the toolchain in `sysroot`.
+/// Removes the variables that change what cargo and rustc build. So a kernel never compiles its
+/// prepared crates again, whatever the user's environment. rustup's programs use the toolchain in
+/// `sysroot`.
 pub fn clear_build_variables(command: &mut Command, sysroot: &Path) {
     const C_COMPILERS: [&str; 7] = ["CC", "CXX", "AR", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS"];
     for (name, _) in std::env::vars_os() {
@@ -103,9 +103,9 @@ pub fn clear_build_variables(command: &mut Command, sysroot: &Path) {
     command.env("RUSTUP_TOOLCHAIN", sysroot);
 }
 
-/// Lets a program use the toolchain in `sysroot`, also where the path does not lead to it, and its
-/// libraries. Of the user's folders of libraries those in the workspace are left out: the
-/// `libhelpers` there is not the one that cells are compiled against.
+/// Lets a program find the toolchain in `sysroot` and its libraries, even if it is not on the path.
+/// Leaves out folders of libraries in the workspace: the `libhelpers` there is not the one that cells
+/// are compiled against.
 pub fn set_paths(command: &mut Command, sysroot: &Path) {
     let libraries =
         if cfg!(target_os = "macos") { "DYLD_FALLBACK_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
@@ -123,7 +123,7 @@ pub fn set_paths(command: &mut Command, sysroot: &Path) {
     }
 }
 
-/// Where the user's cargo keeps its things.
+/// The user's folder for cargo.
 pub fn cargo_home() -> Result<PathBuf> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));

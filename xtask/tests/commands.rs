@@ -1,5 +1,5 @@
-//! What the commands say when something is missing, and the files that images for classes read.
-//! Needs nothing that is set up.
+//! What the commands say when something is missing, and the files from which images are built. Needs
+//! no set-up.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ const RUSTC: (&str, &str) = ("rustc", "rustc 1.95.0 (59807616e 2026-04-14)");
 const CC: (&str, &str) = ("cc", "cc 12");
 const PYTHON: (&str, &str) = ("python3", "True");
 
-/// Runs a command with a PATH on which there are only these programs, which print so.
+/// Runs a command with only these programs on its PATH. Each prints the line that stands beside it.
 fn xtask(command: &str, programs: &[(&str, &str)], home: &str) -> Output {
     let bin = tempfile::tempdir().unwrap();
     for (name, says) in programs {
@@ -44,7 +44,7 @@ fn doctor_names_each_missing_tool_and_what_to_do() {
         (&[RUSTC, CC], home, "there is no Python 3.11 or later: install one"),
         (&[old, CC, PYTHON], home, "expected 1.95.0, got rustc 1.94.1 (x): run `rustup"),
         (&[RUSTC, CC, PYTHON], "/proc", "/proc/.cargo: make it writable"),
-        (&[RUSTC, CC, PYTHON], shared, "others can write to the folder of what is set up"),
+        (&[RUSTC, CC, PYTHON], shared, "other users can write to"),
     ] {
         let output = xtask("doctor", programs, home);
         let said = String::from_utf8_lossy(&output.stdout);
@@ -104,7 +104,7 @@ fn one_rust_version_is_named_and_is_enough_for_all_crates() {
 fn images_are_prepared_when_they_are_built() {
     let post_build = root().join("postBuild");
     let mode = fs::metadata(&post_build).unwrap().permissions().mode();
-    assert_eq!(mode & 0o111, 0o111, "postBuild is to be run");
+    assert_eq!(mode & 0o111, 0o111, "postBuild should be executable");
     assert!(fs::read_to_string(post_build).unwrap().contains("cargo xtask setup"));
     let devcontainer = fs::read_to_string(root().join(".devcontainer/devcontainer.json")).unwrap();
     let devcontainer: Value = serde_json::from_str(&devcontainer).unwrap();

@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from session import ROOT, START, Session, problem, stream  # noqa: E402
 
-os.environ.pop("LD_LIBRARY_PATH", None)  # cargo's, which a kernel must not need
+os.environ.pop("LD_LIBRARY_PATH", None)  # cargo sets it, and a kernel must not need it
 
 HOME = Path(os.environ["DECODING_HOME"])
 PREPARED = Path(os.environ["JUPYTER_PATH"]).parent

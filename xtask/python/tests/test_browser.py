@@ -65,9 +65,6 @@ class Notebook:
         self.page.locator(".lm-MenuBar-item", has_text=menu).first.click()
         self.page.locator(".lm-Menu-item").filter(has_text=item).first.click()
 
-    def accept(self):
-        self.page.locator(".jp-Dialog .jp-mod-accept").click()
-
     def write(self, id, source):
         editor = self.cell(id).locator(".cm-content")
         editor.click()
@@ -150,7 +147,7 @@ def lesson(page, sources, solution):
 
     # After a restart all cells run again.
     notebook.menu("Kernel", "Restart Kernel and Run All Cells")
-    notebook.accept()
+    page.locator(".jp-Dialog .jp-mod-accept").click()
     time.sleep(2)
     notebook.says("44-train", "iteration 50/50")
     notebook.idle()

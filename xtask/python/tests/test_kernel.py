@@ -1,4 +1,4 @@
-"""The kernel itself: right gradients, types, short errors; separate from others and offline."""
+"""The kernel: right gradients and types, short errors, apart from other kernels, offline."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def expected_to_fail(source):
 
 
 def test_variables_of_different_cells_get_gradients_of_their_own(session):
-    """Were candle linked into every cell, both would be 18."""
+    """If candle were linked into every cell, both would be 18."""
     run(session, "let a = Var::new(&[1f32], &Device::Cpu)?;")
     run(session, "let b = Var::new(&[2f32], &Device::Cpu)?;")
     run(session, "let loss = ((a.as_tensor() * 3.0)? + (b.as_tensor() * 5.0)?)?;")
@@ -71,7 +71,7 @@ def test_a_dead_process_is_noticed():
 
 
 def test_types_of_variables_are_found(session):
-    """rust-analyzer sees a part of the sources only; it has to be the right one."""
+    """rust-analyzer sees a part of the sources only. It has to be the right part."""
     for source in (Path(__file__).parent / "types.rs").read_text().split("\n// cell\n"):
         printed = run(session, source)
     assert printed == (
@@ -128,7 +128,7 @@ HOSTILE = {
 
 
 def test_what_is_prepared_holds_in_any_environment(monkeypatch, tmp_path):
-    """A crate that was compiled again would be a file of the kernel's own, and take minutes."""
+    """A kernel that compiled a crate again would have a file of its own, and take minutes."""
     for name, value in HOSTILE.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "evcxr.toml").write_text("[evcxr]\nprelude = 'std::process::abort();'\n")
@@ -146,7 +146,7 @@ def test_what_is_prepared_holds_in_any_environment(monkeypatch, tmp_path):
 def test_an_edit_of_helpers_reaches_a_new_kernel_and_no_other_crate_is_compiled():
     source, before, prepared = ROOT / "helpers/src/lib.rs", kernels(), files(PREPARED)
     written = source.stat()
-    os.utime(source)  # as an editor that saves
+    os.utime(source)  # as an editor does
     try:
         with Session() as session:
             run(session, START)
@@ -182,8 +182,8 @@ def test_a_further_crate_is_added_and_a_second_candle_is_refused(tmp_path):
 
 @pytest.fixture
 def osf_io(tmp_path):
-    """A proxy that answers in osf.io's place, with a certificate of its own, as networks do that
-    decrypt what comes through. It redirects to http. Returns its port and the certificate."""
+    """A proxy that answers in osf.io's place, with a certificate of its own, as a network does that
+    decrypts its users' traffic. It redirects to http. Gives its port and the certificate."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-keyout", key, "-out", certificate,
@@ -234,7 +234,7 @@ def test_a_download_trusts_the_certificates_that_are_named_and_no_http(session, 
 
 
 def test_doctor_says_whether_jupyterlab_runs_and_not_its_token(tmp_path):
-    """A container that was stopped leaves a file; its process id is then another program's."""
+    """A stopped container leaves the file of a server. Another program may have its process id."""
     listener = socket.create_server(("localhost", 0))
     port = listener.getsockname()[1]
     server = {"pid": os.getpid(), "port": port, "url": f"http://localhost:{port}/", "token": "secret",
@@ -255,7 +255,7 @@ def test_the_users_other_jupyter_programs_find_the_kernel(monkeypatch, tmp_path)
 
 
 def test_a_kernel_ends_when_jupyter_is_killed(tmp_path):
-    """Jupyter is a process of its own here, which starts a kernel and is killed."""
+    """Here Jupyter is another process, which starts a kernel and is killed."""
     program = (
         "import sys, time; sys.path.insert(0, sys.argv[1]); from session import Session\n"
         "print(Session().client.km.provisioner.process.pid, flush=True); time.sleep(600)"
@@ -275,7 +275,7 @@ def test_a_kernel_ends_when_jupyter_is_killed(tmp_path):
 
 
 def test_a_kernel_runs_without_a_network():
-    """In a network namespace of its own, with nothing but the machine itself."""
+    """In a network namespace that has only the machine itself."""
     if not shutil.which("unshare") or subprocess.run(["unshare", "-n", "true"]).returncode:
         pytest.skip("not allowed to cut the network")
     program = (
@@ -289,7 +289,7 @@ def test_a_kernel_runs_without_a_network():
 
 
 def test_a_kernel_outlives_a_client_that_asks_and_leaves(tmp_path):
-    """JupyterLab does that after a restart: it leaves at the first answer."""
+    """JupyterLab does so after a restart: it leaves at the first answer."""
     session = Session(tmp_path)
     manager = session.client.km
     for _ in range(3):

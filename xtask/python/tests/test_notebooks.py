@@ -23,14 +23,14 @@ def folder(tmp_path_factory):
 
 
 def announced(cells, printed):
-    """The blocks of numbers that a notebook's text gives for the data that were used."""
+    """The blocks of numbers in a notebook's text for the data that were used."""
     kind = "simulated" if "the data are simulated" in printed else "text"
     blocks = [re.findall(rf"```{kind}\n(.*?)```", c.source, re.S) for c in cells if c.cell_type == "markdown"]
     return sum(blocks, [])
 
 
 def is_printed(line, printed):
-    """Whether a line begins with these words, the numbers equal to 1e-5: processors differ."""
+    """Whether a line begins with these words. Numbers may differ by 1e-5, since processors do."""
 
     def same(a, b):
         try:
@@ -51,7 +51,7 @@ def assert_prints_what_its_text_says(cells, printed, n_blocks):
 
 
 def figures(cells):
-    """How many figures there are, each with a text for those who do not see it."""
+    """How many figures there are. Each must have a text for those who cannot see it."""
     outputs = [o for c in cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", {})]
     for output in outputs:
         assert len(re.search("alt='([^']*)'", output.data["text/html"])[1]) > 30
@@ -66,7 +66,7 @@ def test_the_tutorial_runs_and_prints_what_its_text_says(folder):
         own, prepared = (f / "build/target/known" for f in (own, PREPARED / "prepared"))
         assert {f.name for f in own.iterdir()} == {f.name for f in prepared.iterdir()}, "a cell was compiled"
     assert_prints_what_its_text_says(cells, printed, 2)
-    assert figures(cells) >= 5  # a slow training shows one more, which grows
+    assert figures(cells) >= 5  # a slow training shows its progress as one more
 
 
 def with_suggestions(cells):
@@ -144,7 +144,7 @@ def test_every_cell_of_the_original_has_its_counterpart_in_order():
 
 
 def test_a_run_on_the_recording_is_compared_with_the_published_numbers():
-    """The recording cannot be downloaded where tests run, so this is done with made-up lines."""
+    """With made-up lines, since tests cannot download the recording."""
     printed = (
         "the data are recorded\ndecoded orientation: 0.17 degrees\ntrue orientation: 139.00 degrees\n"
         "mean squared error: 42949.15\niteration 10/50 | loss: 12219.761\n"

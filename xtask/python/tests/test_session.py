@@ -1,6 +1,6 @@
 """A session on the patched evcxr behaves as a session of IPython does.
 
-The program is run as it is, unprepared and without helpers: what is tested is xtask/evcxr.
+These tests are of xtask/evcxr: they run the program without what is prepared and without helpers.
 """
 
 import json
@@ -36,7 +36,7 @@ def s(installed):
 
 
 class Cell:
-    """What came of a cell: the content of its reply, and its outputs as (type, content)."""
+    """What a cell gave: the content of its reply, and its outputs as (type, content)."""
 
     def __init__(self):
         self.reply, self.outputs, self.times, self.is_idle = None, [], [], False
@@ -58,9 +58,9 @@ class Cell:
 
 
 class Session:
-    """A kernel that runs within a `with`, in a folder, with further environment variables.
+    """A kernel that runs within a `with`, in a folder, with these environment variables.
 
-    It shows each message, where nbclient shows a notebook: the order, the time, what comes too late.
+    nbclient would show a notebook. This shows each message: its order, its time, whether it is late.
     """
 
     def __init__(self, folder=None, **environment):
@@ -150,7 +150,7 @@ def plain(text):
 
 
 def assert_error(cell, ename, evalue):
-    """The cell ended with this error, which the reply tells, too, in a line or two."""
+    """The cell ended with this error. The reply has it, too, in one or two lines."""
     [error] = cell.of_type("error")
     assert cell.status == "error", cell.reply
     for content in (error, cell.reply):
@@ -258,7 +258,7 @@ def test_interrupt_while_idle_does_nothing(s):
     assert s.ok("kept").shown() == ["1"]
 
 
-def test_interrupt_of_what_cannot_be_stopped(s):
+def test_interrupt_of_a_call_that_does_not_end_loses_the_variables(s):
     s.ok("let gone = 1;")
     id = s.send('println!("begins"); std::thread::sleep(std::time::Duration::from_secs(600));')
     assert_error(s.interrupt(id), "interrupted", "all variables are gone")
@@ -275,7 +275,7 @@ def test_interrupt_stops_a_program_that_a_cell_runs(s):
     assert s.ok("kept").shown() == ["1"]
 
 
-def test_flag_is_published_to_libraries(s):
+def test_libraries_can_find_the_interrupt_flag(s):
     cell = s.ok('let at = std::env::var("EVCXR_INTERRUPTED_AT")?;\n'
                 'println!("{}", at.split(\':\').next() == Some(&std::process::id().to_string()));')
     assert cell.text() == "true\n"
@@ -375,7 +375,7 @@ def test_nothing_is_shown_below_what_has_no_value(s):
     assert s.ok("loop { break 5; }").shown() == ["5"]
 
 
-def test_bytes_that_are_not_utf8(s):
+def test_bytes_that_are_not_utf8_are_shown_as_replacement_characters(s):
     for name in ("stdout", "stderr"):
         cell = s.ok(f'use std::io::Write; std::io::{name}().write_all(b"a\\xff\\xc3\\nb\\n")?; '
                     "let after = 1;")
@@ -404,7 +404,7 @@ def test_output_comes_before_the_result(s):
         assert [t for t, _ in cell.outputs][-1] == "execute_result"
 
 
-# ---- small
+# ---- other behavior
 
 def test_stdin_is_empty(s):
     cell = s.ok("let mut line = String::new(); std::io::stdin().read_line(&mut line)?")
@@ -437,7 +437,7 @@ def test_main_gets_a_hint(s):
     assert s.ok("fn other() {}").text() == ""
 
 
-def test_restart_with_live_variables(s):
+def test_restart_works_with_live_variables(s):
     s.ok("let old = String::new();")
     s.ok(":restart")
     s.ok("let new = 1;")
@@ -468,14 +468,14 @@ def test_compilation_of_a_dependency_is_shown(tmp_path):
         assert cell.shown() == ["42"]
 
 
-def test_missing_crate_names_what_to_do():
+def test_error_of_a_missing_crate_says_what_to_do():
     hint = "get it with `get {name}`"
     with Session(CARGO_NET_OFFLINE="true", EVCXR_MISSING_CRATE_HINT=hint) as s:
         cell = s.run(':dep no_such_crate_anywhere = "1"')
         assert_error(cell, "CompileError", "get it with `get no_such_crate_anywhere`")
 
 
-def test_folder_with_spaces(tmp_path):
+def test_a_folder_may_have_spaces(tmp_path):
     folder = tmp_path / "with spaces"
     folder.mkdir()
     with Session(folder, EVCXR_TMPDIR=str(folder / "build dir")) as s:
@@ -483,7 +483,7 @@ def test_folder_with_spaces(tmp_path):
         assert s.ok("a + 1").shown() == ["2"]
 
 
-def test_dependency_of_the_configuration(tmp_path):
+def test_prelude_may_use_a_dependency_of_the_configuration(tmp_path):
     small_crate(tmp_path / "mine", "mine")
     (tmp_path / "config").mkdir()
     (tmp_path / "config/evcxr.toml").write_text(
@@ -504,7 +504,7 @@ def test_configuration_that_fails_ends_the_kernel_with_the_reason(tmp_path):
     assert "cannot find function `no_such_function`" in plain(ended.stderr)
 
 
-def test_workspace_above_the_build_directory(tmp_path):
+def test_a_workspace_above_the_build_directory_does_no_harm(tmp_path):
     (tmp_path / "Cargo.toml").write_text("[workspace]\n")
     small_crate(tmp_path / "mine", "mine")
     (tmp_path / "mine/Cargo.toml").open("a").write("[workspace]\n")
@@ -512,7 +512,7 @@ def test_workspace_above_the_build_directory(tmp_path):
         assert s.ok(f':dep mine = {{ path = "{tmp_path}/mine" }}\nmine::answer()').shown() == ["42"]
 
 
-def test_values_with_their_own_display(s):
+def test_values_are_shown_by_their_own_display_or_by_debug(s):
     s.ok("#[derive(Debug)] struct Figure; impl Figure { fn evcxr_display(&self) {"
          + block("figure") + "} }\nimpl Figure { fn copy(&self) -> Figure { Figure } }")
     s.ok("let figure = Figure;")
