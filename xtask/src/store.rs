@@ -7,6 +7,7 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -94,12 +95,14 @@ pub fn lock() -> Result<File> {
     Ok(lock) // on a file system without locks, users must not start two set-ups at once
 }
 
-/// Whether a file can be made in a folder. Tries it: permissions do not tell, and root ignores them.
+/// Whether a file can be made in a folder. Tries it: permissions do not tell, and root ignores them. A
+/// full disk is another fault.
 pub fn is_writable(folder: &Path) -> bool {
     let Some(folder) = nearest_existing(folder) else {
         return false;
     };
-    tempfile::tempdir_in(folder).is_ok()
+    let tried = tempfile::tempdir_in(folder);
+    tried.map_or_else(|err| err.kind() == ErrorKind::StorageFull, |_| true)
 }
 
 /// Whether users other than its owner can write to a folder. A group with the owner's number has the
