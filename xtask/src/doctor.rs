@@ -54,11 +54,15 @@ fn print_installation(line: impl Fn(&str, String)) -> Result<()> {
     let version =
         |program: std::path::PathBuf| format!("evcxr {} in {}", evcxr::VERSION, program.display());
     line("kernel", evcxr.map_or_else(not_yet, version));
-    line("kernel, prepared", state(&Prepared::new()?)?);
-    let needed = [store::home()?, toolchain::sysroot()?];
-    let private = needed.iter().find(|folder| !store::is_public(folder));
-    let usable = private.map(|folder| format!("no, since they cannot read {}", folder.display()));
-    line("kernel, for other users", usable.unwrap_or_else(|| "yes".into()));
+    let prepared = Prepared::new()?;
+    line("kernel, prepared", state(&prepared)?);
+    let needed = [prepared.folder().to_path_buf(), toolchain::sysroot()?];
+    let usable = match needed.iter().find(|folder| !store::is_public(folder)) {
+        _ if !prepared.is_complete() => not_yet(),
+        Some(folder) => format!("no, since they cannot read {}", folder.display()),
+        None => "yes".into(),
+    };
+    line("kernel, for other users", usable);
     let (alive, dead) = kernel::count();
     line(
         "kernels, running",
