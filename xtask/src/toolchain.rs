@@ -1,5 +1,6 @@
 //! Rust: the one version that all parts use, and its environment variables.
 
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -104,8 +105,8 @@ pub fn clear_build_variables(command: &mut Command, sysroot: &Path) {
 }
 
 /// Lets a program find the toolchain in `sysroot` and its libraries, even if it is not on the path.
-/// Leaves out folders of libraries in the workspace: the `libhelpers` there is not the one that cells
-/// are compiled against.
+/// Leaves out folders of libraries that have a `libhelpers`, such as cargo's: it is not the one that
+/// cells are compiled against.
 pub fn set_paths(command: &mut Command, sysroot: &Path) {
     let libraries =
         if cfg!(target_os = "macos") { "DYLD_FALLBACK_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
@@ -113,10 +114,11 @@ pub fn set_paths(command: &mut Command, sysroot: &Path) {
     let targets = sysroot.join("lib/rustlib").read_dir().into_iter().flatten().flatten();
     let targets = targets.map(|target| target.path().join("lib")).filter(|folder| folder.is_dir());
     let of_sysroot = [sysroot.join("lib")].into_iter().chain(targets).collect();
+    let helpers = format!("{DLL_PREFIX}helpers{DLL_SUFFIX}");
     for (variable, of_sysroot) in [(libraries, of_sysroot), ("PATH", vec![sysroot.join("bin")])] {
         let users = std::env::var_os(variable).unwrap_or_default();
         let users = std::env::split_paths(&users)
-            .filter(|folder| folder.is_absolute() && !folder.starts_with(root().join("target")));
+            .filter(|folder| folder.is_absolute() && !folder.join(&helpers).exists());
         if let Ok(all) = std::env::join_paths(of_sysroot.into_iter().chain(users)) {
             command.env(variable, all); // unless a folder has a colon in its name
         }
