@@ -102,6 +102,8 @@ pub fn clear_build_variables(command: &mut Command, sysroot: &Path) {
         }
     }
     command.env("RUSTUP_TOOLCHAIN", sysroot);
+    // Empty: none, also where a configuration file of cargo's names one.
+    command.env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
 }
 
 /// Lets a program find the toolchain in `sysroot` and its libraries, even if it is not on the path.
