@@ -12,15 +12,12 @@ import subprocess
 import sys
 import time
 
-import nbformat
-
-from session import NOTEBOOKS, ROOT, Session, problem
+from session import DEPENDENCY, NOTEBOOKS, ROOT, Session, problem, read
 
 RUNS = 5
 READING = 25  # seconds between the opening of a notebook and its first cell
 MANY = 10  # kernels at once
 
-DEPENDENCY = ':dep helpers = { path = "../helpers" }'
 FIRST_VARIABLE = "let x = vec![1.0, 2.0];"
 LATER = [
     "let y = x.len() + 1;",
@@ -69,8 +66,7 @@ def memory(session):
 
 
 def code_cells():
-    notebook = nbformat.read(NOTEBOOKS / "W1D5_Tutorial1.ipynb", as_version=4)
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [cell for cell in read() if cell.cell_type == "code"]
 
 
 def start_and_cells(argv=None):

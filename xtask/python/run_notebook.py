@@ -46,7 +46,10 @@ def compare_with_published(printed):
 
 
 def run(path, executed):
-    notebook = nbformat.read(path, as_version=4)
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except Exception as err:
+        sys.exit(f"error: {path} is not a notebook ({err})")
     code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     failures, start = [], time.monotonic()
     with Session(path.parent.resolve()) as session:

@@ -11,8 +11,9 @@ use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -61,6 +62,7 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
     let kernels = store::home()?.join("kernels");
     fs::create_dir_all(&kernels).with_context(|| store::cannot_write(&kernels))?;
     let own = tempfile::Builder::new().prefix("kernel-").tempdir_in(&kernels)?;
+    let mut deleter = delete_after_this_process(own.path())?;
     let lock = File::create(own.path().join("lock"))?;
     lock.try_lock().ok();
     let build = {
@@ -73,7 +75,18 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
     if let Some(notice) = notice(folder) {
         evcxr.env("KERNEL_NOTICE", notice);
     }
-    supervise(evcxr.env("EVCXR_TMPDIR", build))
+    let ended = supervise(evcxr.env("EVCXR_TMPDIR", build));
+    deleter.wait()?;
+    ended
+}
+
+/// Starts a process that deletes a kernel's directory as soon as this process has ended, even if it was
+/// killed: Jupyter kills kernels that take more than 5 s to end.
+fn delete_after_this_process(own: &Path) -> Result<Child> {
+    let mut deleter = Command::new("sh");
+    deleter.args(["-c", "read end; rm -rf \"$0\""]).arg(own).stdin(Stdio::piped());
+    deleter.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    Ok(deleter.spawn()?)
 }
 
 /// Waits while what is prepared is being replaced. That takes seconds: a lock that is held for longer

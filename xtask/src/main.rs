@@ -106,8 +106,11 @@ fn execute(xtask: Xtask) -> Result<ExitCode> {
         Xtask::Bench { what } => bench(what)?,
         Xtask::Kernel { connection_file } => {
             let ended = kernel::launch(&connection_file);
+            if let Err(err) = &ended {
+                eprintln!("error: {err:#}"); // the next line may end this process
+            }
             kernel::end_group();
-            return Ok(exit_code(ended?));
+            return Ok(ended.map_or(ExitCode::FAILURE, exit_code));
         }
         Xtask::Cargo { args } => return Ok(exit_code(analyzer::run_cargo(&args)?)),
     }

@@ -80,6 +80,13 @@ def test_types_of_variables_are_found(session):
     )
 
 
+def wait_until(condition):
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "not within 10 s"
+        time.sleep(0.1)
+
+
 def files(folder):
     return {file: (file.stat().st_size, file.stat().st_mtime) for file in folder.rglob("*") if file.is_file()}
 
@@ -113,11 +120,17 @@ def test_ten_kernels_at_once_keep_to_themselves_and_leave_nothing(tmp_path):
     os.killpg(killed.provisioner.process.pid, signal.SIGKILL)
     for session in sessions:
         session.end()
-    (left,) = kernels() - before
-    os.utime(left, (0, 0))  # as if it had been there for a minute
-    Session(tmp_path).end()
-    assert kernels() == before
+    wait_until(lambda: kernels() == before)
     assert files(PREPARED) == prepared
+
+
+def test_a_kernel_deletes_what_kernels_left_when_the_machine_stopped(tmp_path):
+    left = HOME / "kernels/kernel-left"
+    left.mkdir()
+    (left / "lock").touch()
+    os.utime(left, (0, 0))  # it has been there for more than a minute
+    Session(tmp_path).end()
+    assert not left.exists()
 
 
 HOSTILE = {
@@ -132,6 +145,8 @@ def test_what_is_prepared_holds_in_any_environment(monkeypatch, tmp_path):
     for name, value in HOSTILE.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "evcxr.toml").write_text("[evcxr]\nprelude = 'std::process::abort();'\n")
+    (tmp_path / "libhelpers.so").touch()
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
     before, prepared = kernels(), files(PREPARED)
     with Session(tmp_path) as session:
         run(session, START)
@@ -267,11 +282,7 @@ def test_a_kernel_ends_when_jupyter_is_killed(tmp_path):
     pid = next(int(line) for line in jupyter.stdout if line.strip().isdigit())
     jupyter.kill()
     jupyter.wait()
-    for _ in range(50):
-        if not Path(f"/proc/{pid}").exists() and kernels() == before:
-            return
-        time.sleep(0.1)
-    pytest.fail("the kernel or its directory is still there")
+    wait_until(lambda: not Path(f"/proc/{pid}").exists() and kernels() == before)
 
 
 def test_a_kernel_runs_without_a_network():
