@@ -18,10 +18,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import nbformat
 from jupyter_core.utils import run_sync
 
-from session import NOTEBOOKS, ROOT, Session, problem, stream
+from session import ROOT, Session, problem, read, stream
 
 HOME = Path(os.environ["DECODING_HOME"])
 PREPARED = Path(os.environ["JUPYTER_PATH"]).parent
@@ -43,13 +42,11 @@ def left():
 
 def tutorial(folder):
     """Runs the whole tutorial and returns what it prints."""
-    notebook = nbformat.read(NOTEBOOKS / "W1D5_Tutorial1.ipynb", as_version=4)
+    cells = [cell for cell in read() if cell.cell_type == "code"]
     with Session(folder) as session:
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.source = cell.source.replace("../helpers", str(ROOT / "helpers"))
-                assert problem(session.run(cell)) is None, f"{cell.id} {problem(cell)}"
-    return "".join(stream(cell) for cell in notebook.cells if cell.cell_type == "code")
+        for cell in cells:
+            assert problem(session.run(cell)) is None, f"{cell.id} {problem(cell)}"
+    return "".join(map(stream, cells))
 
 
 def tutorials(n):

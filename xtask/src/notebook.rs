@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 use serde_json::{Value, json};
 
-use crate::{root, store};
+use crate::{prepared, root, store};
 
 const NBGRADER_CONFIG: &str = include_str!("../python/nbgrader_config.py");
 
@@ -197,7 +197,7 @@ pub fn export(variant: Variant, folder: &Path) -> Result<()> {
     }
     for path in notebooks()? {
         let mut notebook = Notebook::read(&path)?;
-        let helpers = format!("path = {:?}", root().join("helpers"));
+        let helpers = format!("path = {}", prepared::toml(&root().join("helpers")));
         for cell in notebook.cells() {
             set_source(cell, &source(cell).replace("path = \"../helpers\"", &helpers));
         }

@@ -207,7 +207,7 @@ fn prelude() -> String {
 
 /// A path as a string of TOML's, for which a string of JSON's will do. `{:?}` would escape the accent
 /// of a name such as José, if it is a character of its own, in a way that TOML does not know.
-fn toml(path: &Path) -> String {
+pub fn toml(path: &Path) -> String {
     json!(path.to_string_lossy()).to_string()
 }
 
