@@ -1,5 +1,5 @@
-//! What kernels start from: the vendored crates, and a build directory that holds the compiled
-//! `helpers`.
+//! What kernels start from: the vendored crates, and a build directory that holds `helpers` and the
+//! notebooks' cells, compiled.
 //!
 //! evcxr compiles each cell in a build directory. In an empty one the first cell of a notebook
 //! compiles candle, for minutes. Here that is done once. The crates come from a vendored folder
@@ -83,7 +83,7 @@ impl Prepared {
     pub fn make(&self, python: &Path, evcxr: &Path) -> Result<()> {
         if !self.is_complete() {
             let what =
-                "step 3 of 3: compiling what the first cell needs (about 4 minutes on two cores)";
+                "step 3 of 3: compiling what the notebooks need (about 5 minutes on two cores)";
             step(what, || {
                 if !self.crates.is_complete() {
                     self.crates.start()?;
