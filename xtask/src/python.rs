@@ -1,15 +1,14 @@
 //! Python environments: JupyterLab's, and those of the tests and benchmarks.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde_json::json;
 
 use crate::command::{first_line, run, step};
 use crate::root;
-use crate::store::{self, Part};
+use crate::store::Part;
 
 /// What the benchmarks compare with, and what runs the notebooks beside it.
 const TORCH: [&str; 5] =
@@ -18,6 +17,13 @@ const TORCH: [&str; 5] =
 /// What the tests need: NumPy for its files, Playwright to control a browser, nbgrader.
 const TESTING: [&str; 4] =
     ["pytest==9.2.0", "numpy==2.4.6", "playwright==1.65.2", "nbgrader==0.9.6"];
+
+/// JupyterLab's settings: it does not ask at its first start whether it may fetch news, and waits for
+/// the names that Tab completes until the kernel's rust-analyzer has started.
+const SETTINGS: &str = r#"{
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false},
+    "@jupyterlab/completer-extension:manager": {"providerTimeout": 30000}
+}"#;
 
 /// A Python environment and the packages that it should have, in pip's notation.
 pub struct Environment {
@@ -41,7 +47,7 @@ impl Environment {
     }
 
     fn new(name: &str, packages: Vec<String>) -> Result<Self> {
-        let part = Part::new(name, &[&packages.join("\n")])?;
+        let part = Part::new(name, &[&packages.join("\n"), SETTINGS])?;
         Ok(Self { part, packages })
     }
 
@@ -74,7 +80,9 @@ impl Environment {
         let mut pip = Command::new(self.python());
         pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"]);
         run(clean(pip.args(&self.packages)))?;
-        disable_news_prompt(&self.python())?;
+        let settings = folder.join("share/jupyter/lab/settings");
+        fs::create_dir_all(&settings)?;
+        fs::write(settings.join("overrides.json"), SETTINGS)?;
         self.part.finish()
     }
 }
@@ -124,22 +132,6 @@ fn pinned(environment: &str) -> Vec<String> {
         .filter(|(name, _)| !["python", "rust"].contains(&name.trim_end_matches(['<', '>', '='])))
         .map(|(name, version)| format!("{name}=={version}"))
         .collect()
-}
-
-/// Keeps JupyterLab from asking, at its first start, whether it may fetch news. Leaves existing
-/// settings alone.
-fn disable_news_prompt(python: &Path) -> Result<()> {
-    let prefix = python.parent().and_then(Path::parent).context("Python is in PREFIX/bin")?;
-    let settings = prefix.join("share/jupyter/lab/settings");
-    let file = settings.join("overrides.json");
-    if file.exists() {
-        return Ok(());
-    }
-    let overrides = json!({"@jupyterlab/apputils-extension:notification": {
-        "fetchNews": "false", "checkForUpdates": false
-    }});
-    fs::create_dir_all(&settings)?;
-    fs::write(&file, overrides.to_string()).with_context(|| store::cannot_write(&file))
 }
 
 #[cfg(test)]
