@@ -73,14 +73,20 @@ fn check_gradient(answer: Gradient) -> Verdict {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_gradients_in_many_styles() {
-    let answers: [Gradient; 10] = [
+    let answers: [Gradient; 16] = [
         |g| g.right(),
         |g| g.by_backward(g.loss()),
         |g| g.r.t()?.matmul(&(g.dl_dh()? * &g.active)?)?.t(),
+        |g| g.product(g.active.broadcast_mul(g.w_out)?.broadcast_mul(&g.error)? * (2.0 / g.n)),
         |g| g.product(g.error.broadcast_mul(g.w_out)? * &g.active)? * (2.0 / g.n),
+        |g| (g.product(g.dl_dh()? * &g.active)? + g.right()?)? / 2.0,
+        |g| g.product(g.active.gt(0.5)?.where_cond(&g.dl_dh()?, &g.z.zeros_like()?)),
         |g| g.product(g.dl_dh()? * ((g.z.sign()? + 1.0)? / 2.0)?),
+        |g| g.product(g.dl_dh()? * g.z.relu()?.sign()?),
         |g| g.product(g.dl_dh()? * g.z.relu()?.div(&g.z)?),
+        |g| g.product(g.dl_dh()? * g.z.ge(0f32)?.to_dtype(DType::F32)?),
         |g| (g.dl_dh()?.to_dtype(DType::F64)? * g.active.to_dtype(DType::F64)?)?.t()?.matmul(&g.r.to_dtype(DType::F64)?)?.to_dtype(DType::F32),
+        |g| g.by_backward((g.net.forward(g.r)? - g.ori)?.sqr()?.mean_all()),
         |g| g.by_backward((g.net.forward(g.r)? - g.ori)?.sqr()?.sum_all()? / g.n),
         |g| {
             let dl_dz = (g.dl_dh()? * &g.active)?;
@@ -177,11 +183,20 @@ fn check_angle(angle: Angle) -> Verdict {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_sines_and_cosines_in_many_styles() {
-    let answers: [ToSinCos; 7] = [
+    let answers: [ToSinCos; 16] = [
         to_sin_cos,
+        |s| of_radians(s.affine(PI / 180.0, 0.0)),
+        |s| of_radians((s / 180.0)? * PI),
+        |s| of_radians((s / 360.0)? * (2.0 * PI)),
+        |s| of_radians(s * 1f64.to_radians()),
+        |s| of_radians(s * 0.0174533),
         |s| of_radians(s * 0.01745),
+        |s| of_radians(s * (3.14159 / 180.0)),
+        |s| of_radians(s * (3.1416 / 180.0)),
         |s| of_radians(s / 57.29578),
+        |s| of_radians(s.broadcast_mul(&Tensor::new(1f32.to_radians(), &Device::Cpu)?)),
         |s| of_radians(s.to_dtype(DType::F64)? * (PI / 180.0))?.to_dtype(DType::F32),
+        |s| Tensor::cat(&[part(s, 0)?, part(s, 1)?], D::Minus1),
         |s| Tensor::stack(&[part(s, 0)?.flatten_all()?, part(s, 1)?.flatten_all()?], 1),
         |s| Tensor::cat(&[part(&s.affine(-1.0, 90.0)?, 1)?, part(&s.affine(-1.0, 90.0)?, 0)?], 1),
         |s| {
@@ -191,11 +206,15 @@ fn correct_sines_and_cosines_in_many_styles() {
         },
     ];
     assert_all(answers.map(|answer| ("ok: ", check_to(answer))));
-    let answers: [Angle; 11] = [
+    let answers: [Angle; 15] = [
         right_angle,
+        |s, c| (s.atan2(c).to_degrees() + 360.0) % 360.0,
         |s, c| s.atan2(c).rem_euclid(TAU).to_degrees(),
         |s, c| (s.atan2(c) / TAU).rem_euclid(1.0) * 360.0,
+        |s, c| f32::atan2(s, c).to_degrees().rem_euclid(360.0),
+        |s, c| (s.atan2(c) * 57.29578).rem_euclid(360.0),
         |s, c| (s.atan2(c) * 57.3).rem_euclid(360.0),
+        |s, c| (s.atan2(c) * 180.0 / 3.1416).rem_euclid(360.0),
         |s, c| f64::from(s).atan2(f64::from(c)).to_degrees().rem_euclid(360.0) as f32,
         |s, c| if s < 0.0 { s.atan2(c).to_degrees() + 360.0 } else { s.atan2(c).to_degrees() },
         |s, c| 180.0 - s.atan2(-c).to_degrees(),
@@ -297,13 +316,19 @@ fn row_by_row(log_p: &Tensor, classes: &Tensor) -> Result<Vec<Tensor>> {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_likelihoods_in_many_styles() {
-    let answers: [LossFn; 10] = [
+    let answers: [LossFn; 16] = [
         loss::nll,
         loss::cross_entropy, // which changes nothing: the softmax of log_p is p
         |p, c| chosen(p, c)?.mean_all()?.neg(),
+        |p, c| chosen(p, c)?.neg()?.mean_all(),
+        |p, c| chosen(&p.neg()?, c)?.mean_all(),
         |p, c| chosen(p, c)?.sum_all()?.neg()? / p.dim(0)? as f64,
+        |p, c| chosen(p, c)?.mean_all()? * -1.0,
+        |p, c| chosen(p, c)?.mean_all()?.affine(-1.0, 0.0),
         |p, c| chosen(p, c)?.squeeze(1)?.mean(0)?.neg(),
         |p, c| chosen(&p.exp()?, c)?.log()?.mean_all()?.neg(),
+        |p, c| (p * one_hot(p, c)?)?.sum_all()?.neg()? / p.dim(0)? as f64,
+        |p, c| (p * one_hot(p, c)?)?.sum(1)?.mean_all()?.neg(),
         |p, c| (p * one_hot(p, c)?)?.mean_all()?.neg()? * p.dim(1)? as f64,
         |p, c| Tensor::stack(&row_by_row(p, c)?, 0)?.mean_all()?.neg(),
         |p, c| p.flatten_all()?.index_select(&(Tensor::arange(0u32, p.dim(0)? as u32, &Device::Cpu)?.affine(p.dim(1)? as f64, 0.0)? + c)?, 0)?.mean_all()?.neg(),
@@ -360,14 +385,20 @@ fn absolutes(w: &Tensor) -> Result<Tensor> {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_penalties_in_many_styles() {
-    let answers: [Penalty; 10] = [
+    let answers: [Penalty; 16] = [
         |w, l2, l1| (squares(w)? * l2)? + (absolutes(w)? * l1)?,
+        |w, l2, l1| (absolutes(w)? * l1)? + (squares(w)? * l2)?,
+        |w, l2, l1| (squares(w)? * l2)?.add(&(absolutes(w)? * l1)?),
         |w, l2, l1| ((w * w)? * l2)?.sum_all()? + (w.abs()? * l1)?.sum_all()?,
+        |w, l2, l1| ((w.sqr()? * l2)? + (w.abs()? * l1)?)?.sum_all(),
         |w, l2, l1| (w.powf(2.0)?.sum_all()? * l2)? + (absolutes(w)? * l1)?,
+        |w, l2, l1| (w.abs()?.sqr()?.sum_all()? * l2)? + (absolutes(w)? * l1)?,
+        |w, l2, l1| (w.flatten_all()?.sqr()?.sum(0)? * l2)? + (w.flatten_all()?.abs()?.sum(0)? * l1)?,
         |w, l2, l1| (w.sqr()?.sum(1)?.sum(0)? * l2)? + (w.abs()?.sum(0)?.sum(0)? * l1)?,
         |w, l2, l1| (squares(w)? * l2)? + ((w * w.sign()?.detach())?.sum_all()? * l1)?,
         |w, l2, l1| (squares(w)? * l2)? + (w.sqr()?.sqrt()?.sum_all()? * l1)?,
         |w, l2, l1| (squares(w)? * l2)? + ((w.relu()? + w.neg()?.relu()?)?.sum_all()? * l1)?,
+        |w, l2, l1| squares(w)?.affine(l2, 0.0)? + absolutes(w)?.affine(l1, 0.0)?,
         |w, l2, l1| (w.sqr()?.mean_all()? * (l2 * w.elem_count() as f64))? + (absolutes(w)? * l1)?,
         |w, l2, l1| (squares(w)?.sqrt()?.sqr()? * l2)? + (absolutes(w)? * l1)?,
         |w, l2, l1| {

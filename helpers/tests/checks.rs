@@ -72,8 +72,9 @@ fn zeros(h: &Tensor) -> Result<Tensor> {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_networks_in_many_styles() {
-    let answers: [Forward; 17] = [
+    let answers: [Forward; 20] = [
         |net, r| net.out_layer.forward(&net.in_layer.forward(r)?.relu()?),
+        |net, r| hidden(net, r).and_then(|z| z.relu()).and_then(|h| net.out_layer.forward(&h)),
         |net, r| hidden(net, r).and_then(|z| output(net, z.maximum(&zeros(&z)?))),
         |net, r| hidden(net, r).and_then(|z| output(net, (&z + z.abs()?)? * 0.5)),
         |net, r| hidden(net, r).and_then(|z| output(net, &z * z.gt(0f32)?.to_dtype(DType::F32)?)),
@@ -84,6 +85,8 @@ fn correct_networks_in_many_styles() {
         |net, r| output(net, candle_nn::ops::leaky_relu(&hidden(net, r)?, 0.0)),
         |net, r| output(net, hidden(net, r)?.to_dtype(DType::F64)?.relu()?.to_dtype(DType::F32)),
         |net, r| output(net, hidden_by(net, r, Ok(net.in_layer.weight().as_tensor().clone()))?.relu()),
+        |net, r| r.apply(&net.in_layer)?.apply(&candle_nn::Activation::Relu)?.apply(&net.out_layer),
+        |net, r| candle_nn::seq().add(net.in_layer.clone()).add(candle_nn::Activation::Relu).add(net.out_layer.clone()).forward(r),
         |net, r| hidden(net, r)?.relu()?.matmul(&net.out_layer.weight().t()?)?.broadcast_add(net.out_layer.bias()),
         |net, r| hidden(net, r)?.relu()?.broadcast_mul(net.out_layer.weight())?.sum_keepdim(1)?.broadcast_add(net.out_layer.bias()),
         |net, r| net.in_layer.weight().matmul(&r.t()?)?.t()?.broadcast_add(net.in_layer.bias()).and_then(|z| output(net, z.relu())),
@@ -282,6 +285,14 @@ fn train_on(g: Given, rows: impl Fn(usize) -> Vec<u32>) -> Result<Vec<f32>> {
     })
 }
 
+fn train_recursively(g: Given) -> Result<Vec<f32>> {
+    if g.n_epochs == 0 {
+        return Ok(Vec::new());
+    }
+    let first = Given { n_epochs: 1, ..g }.train_correctly()?;
+    Ok([first, train_recursively(Given { n_epochs: g.n_epochs - 1, ..g })?].concat())
+}
+
 fn train_by<O: Optimizer>(g: Given, mut optimizer: O) -> Result<Vec<f32>> {
     g.train(|_| {
         let loss = g.loss()?;
@@ -293,13 +304,20 @@ fn train_by<O: Optimizer>(g: Given, mut optimizer: O) -> Result<Vec<f32>> {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_trainings_in_many_styles() {
-    let answers: [Train; 11] = [
+    let answers: [Train; 18] = [
         |g| train(g.net, g.loss_fn, g.data, g.labels, g.n_epochs, g.learning_rate),
         |g| g.train_correctly(),
+        train_recursively,
+        |g| train_by(g, SGD::new(g.net.vars(), g.learning_rate)?),
+        |g| train_by(g, SGD::with_momentum(g.net.vars(), g.learning_rate, 0.0)?),
         |g| train_by(g, candle_nn::SGD::new(g.net.vars(), g.learning_rate)?),
         |g| train_by(g, SGD::new([g.net.out_layer.vars(), g.net.in_layer.vars()].concat(), g.learning_rate)?),
         |g| train_with(g, |gradient, _| Ok(gradient)),
+        |g| train_with(g, |gradient, _| gradient.to_dtype(DType::F64)?.to_dtype(DType::F32)),
+        |g| train_at(g, |_| 1.0),
+        |g| train_groups(g, vec![g.net.in_layer.vars(), g.net.out_layer.vars()]),
         |g| train_groups(g, g.net.vars().into_iter().map(|var| vec![var]).collect()),
+        |g| train_groups(g, <[_; 2]>::from(g.net.vars().into_iter().partition::<Vec<_>, _>(|var| var.rank() == 2)).to_vec()),
         // In another order, in two halves, and with the loss in f64: the numbers are the same but for rounding.
         |g| train_on(g, |_| (0..150).rev().collect()),
         |g| train_on(g, |epoch| (0..150).map(|i| (i + epoch as u32) % 150).collect()),
