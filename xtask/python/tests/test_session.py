@@ -546,15 +546,14 @@ def known(folder):
     return {file: file.stat().st_mtime_ns for file in (folder / "target/known").iterdir()}
 
 
-def test_code_is_compiled_once(program, tmp_path):
-    cells = ["let n = 1;", "n", "let m: u8 = n;"]  # the last is an error
-    for again in range(2):
-        with Session(program, EVCXR_TMPDIR=str(tmp_path)) as session:
+def test_code_is_compiled_once(tmp_path):
+    cells, sessions = ["let n = 1;", "n", "let m: u8 = n;"], []
+    for _ in range(2):
+        with Session(EVCXR_TMPDIR=str(tmp_path)) as session:
             outcomes = [session.run(cell) for cell in cells]
         said = [(cell.status, cell.shown(), cell.reply.get("evalue")) for cell in outcomes]
-        if again:
-            assert (said, known(tmp_path)) == before
-        before = said, known(tmp_path)
+        sessions.append((said, known(tmp_path)))
+    assert sessions[0] == sessions[1]
     assert [status for status, _, _ in said] == ["ok", "ok", "error"] and "mismatched types" in said[2][2]
 
 
@@ -565,14 +564,14 @@ def test_code_that_includes_a_file_is_compiled_again(s, tmp_path):
         assert s.ok(f'println!("{{}}", include_str!({json.dumps(str(file))}));').text() == f"{text}\n"
 
 
-def test_code_is_compiled_where_it_is_not_run(program, tmp_path):
+def test_code_is_compiled_where_it_is_not_run(tmp_path):
     for environment, expected in [({"EVCXR_COMPILE_ONLY": "1"}, ""), ({}, "run\n")]:
-        with Session(program, EVCXR_TMPDIR=str(tmp_path), **environment) as session:
+        with Session(EVCXR_TMPDIR=str(tmp_path), **environment) as session:
             assert session.ok('println!("run");').text() == expected
 
 
-def test_names_are_completed_before_any_cell_was_run(program):
-    with Session(program) as session:
+def test_names_are_completed_before_any_cell_was_run():
+    with Session() as session:
         code = "let text = String::new(); text.is_emp"
         id = session.client.complete(code)
         reply = session.client.get_shell_msg(timeout=60)
