@@ -12,12 +12,13 @@ import subprocess
 import sys
 import time
 
-from session import DEPENDENCY, NOTEBOOKS, ROOT, Session, problem, read
+from session import NOTEBOOKS, ROOT, Session, problem, read
 
 RUNS = 5
 READING = 25  # seconds between the opening of a notebook and its first cell
 MANY = 10  # kernels at once
 
+DEPENDENCY = ':dep helpers = { path = "../helpers" }'
 FIRST_VARIABLE = "let x = vec![1.0, 2.0];"
 LATER = [
     "let y = x.len() + 1;",
