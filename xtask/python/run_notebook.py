@@ -1,4 +1,4 @@
-"""Runs a notebook on the Rust kernel, cell by cell, and says which cells did not do what they should.
+"""Runs a notebook on the Rust kernel, cell by cell, and says which cells failed.
 
     run_notebook.py NOTEBOOK EXECUTED    writes the executed notebook, and beside it an HTML page
     run_notebook.py --prepare            has the cells of all notebooks compiled, and does not run them

@@ -89,7 +89,7 @@ pub fn add_std_source() -> Result<()> {
 }
 
 /// Removes the variables that change what cargo and rustc build. So a kernel never compiles its
-/// prepared crates again, whatever the user's environment. rustup's programs use the toolchain in
+/// prepared crates again, in any environment. rustup's programs use the toolchain in
 /// `sysroot`.
 pub fn clear_build_variables(command: &mut Command, sysroot: &Path) {
     const C_COMPILERS: [&str; 7] = ["CC", "CXX", "AR", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS"];
