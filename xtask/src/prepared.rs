@@ -83,7 +83,7 @@ impl Prepared {
     pub fn make(&self, python: &Path, evcxr: &Path) -> Result<()> {
         if !self.is_complete() {
             let what =
-                "step 3 of 3: compiling what the notebooks need (about 5 minutes on two cores)";
+                "step 2 of 2: compiling what the notebooks need (about 5 minutes on two cores)";
             step(what, || {
                 if !self.crates.is_complete() {
                     self.crates.start()?;

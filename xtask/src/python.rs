@@ -78,7 +78,7 @@ impl Environment {
              install python3-venv)",
         )?;
         let mut pip = Command::new(self.python());
-        pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"]);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
         run(clean(pip.args(&self.packages)))?;
         let settings = folder.join("share/jupyter/lab/settings");
         fs::create_dir_all(&settings)?;

@@ -1,6 +1,7 @@
 //! Setting up what is missing: JupyterLab, the kernel's program, and what kernels start from.
 
 use std::path::PathBuf;
+use std::thread;
 
 use anyhow::{Result, bail};
 
@@ -26,12 +27,13 @@ pub fn setup() -> Result<Installation> {
     }
     toolchain::warn_if_untested();
     let _lock = store::lock()?;
+    toolchain::add_std_source()?;
+    let evcxr = thread::spawn(evcxr::install); // pip mostly waits for the network
     let python = match python::active_conda() {
         Some(python) => python,
         None => Environment::jupyter()?.install()?,
     };
-    toolchain::add_std_source()?;
-    let evcxr = evcxr::install()?;
+    let evcxr = evcxr.join().expect("install() does not panic")?;
     let prepared = Prepared::new()?;
     prepared.make(&python, &evcxr)?;
     Ok(Installation { python, prepared })
