@@ -140,7 +140,7 @@ fn wrong_networks_get_their_hint() {
         ("all numbers are 1.01 times", |net, r| net.forward(r)?.affine(1.01, 0.0)),
         ("all numbers are 360 times", |net, r| net.forward(r)? * 360.0),
         ("got NaN", |net, r| net.forward(r)? * f64::NAN),
-        ("depends on the others in r", |net, r| net.forward(r)?.broadcast_sub(&net.forward(r)?.mean_keepdim(0)?)),
+        ("depends on the other stimuli in r", |net, r| net.forward(r)?.broadcast_sub(&net.forward(r)?.mean_keepdim(0)?)),
         ("gives other outputs when it is called again", |net, r| output(net, candle_nn::ops::dropout(&hidden(net, r)?.relu()?, 0.5))),
         ("forward() changes the parameters", |net, r| {
             let y = net.forward(r)?;

@@ -458,7 +458,7 @@ fn other_types_and_shapes_are_errors_that_say_what_to_do() {
     for (function, advice, error) in [
         (
             "split",
-            "got [8, 3] and [7, 1]: pass the two that belong together",
+            "got [8, 3] and [7, 1]: pass a row of both for each stimulus",
             split(&mut TorchRng::manual_seed(4), &resp, &stimuli.i(1..).unwrap()).err(),
         ),
         ("split", "unsqueeze(1)", split(&mut TorchRng::manual_seed(4), &resp, &flat).err()),
