@@ -14,7 +14,7 @@ use helpers::*;
 
 use verdicts::assert_all;
 
-/// What the exercise's cell has before the answer: `r`, and of the rest what the answers need.
+/// The variables of the exercise's cell that the answers use.
 struct Given<'a> {
     net: &'a DeepNetReLU,
     r: &'a Tensor,   // (P, N)
