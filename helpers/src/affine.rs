@@ -1,5 +1,5 @@
-//! The linear layer's `y = x @ w.t() + b`, with a backward pass of its own: most of the work of
-//! training.
+//! The linear layer's `y = x @ w.t() + b`, with a backward pass of its own. This is most of the work
+//! of training.
 //!
 //! The backward pass of candle's matmul also computes `dL/dx`, which we never need for the input
 //! layer: there `x` is the recording, and `dL/dx` is as large. The forward pass of candle's matmul

@@ -2,11 +2,11 @@
 //!
 //! An answer is right if it computes the right numbers, and the right gradients where a network is
 //! trained with it, however it is written. So a check runs the answer on test data and compares the
-//! result with a reference. Where the two differ, the check computes what common mistakes would give:
-//! the mistake that gives the same result gives the hint.
+//! result with a reference. If they differ, the check computes the results of common mistakes. The
+//! mistake that has the same result as the answer gives the hint.
 //!
-//! Inside, a hint travels as an error, so `?` passes on hints and candle's errors alike. A tab in it
-//! begins a new line where HTML is shown.
+//! In this module a hint is an error, so `?` passes on hints in the same way as candle's errors. A
+//! tab in a hint begins a new line in HTML.
 
 mod bonus;
 mod training;
@@ -104,8 +104,8 @@ fn run<T>(answer: impl FnOnce() -> Result<T>) -> Result<T> {
     let (result, unsolved) = unsolved::watch(|| catch_panic(answer));
     if let Some(name) = unsolved {
         bail!(
-            "write your own code in place of unsolved::{name}(..), run the cell, check again:\tuntil \
-             then the solution's numbers take its place"
+            "write your own code in place of unsolved::{name}(..), run the cell, then run the check \
+             again:\tuntil then this line computes what the solution computes"
         )
     }
     let (what, message) = match result {
@@ -122,8 +122,8 @@ fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
 }
 
-/// f32 rounding, as a fraction of the largest number: it is in proportion to the terms of a sum,
-/// which may be larger than the sum.
+/// The f32 rounding that is allowed, as a fraction of the largest number: the rounding of a sum is in
+/// proportion to its terms, which may be larger than the sum.
 const ROUNDING: f32 = 1e-5;
 
 /// The first number in `got` that `rounding` does not explain: its position from 0, the number, and
@@ -274,7 +274,7 @@ fn test_stimuli(net: &DeepNetReLU) -> Result<Tensor> {
     Ok(Tensor::cat(&[&silence, &noise, &driving, &(&driving * 1e3)?], 0)?.detach())
 }
 
-/// The stimuli before this one have responses of ordinary size.
+/// The test stimuli from this one on have large responses.
 const FIRST_LARGE: usize = 8;
 
 /// What is special about the test stimulus at a position.
@@ -343,8 +343,8 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
     }
     if first_mismatch(&Tensor::cat(&alone, 0)?, &again, ROUNDING)?.is_some() {
         bail!(
-            "the output for a stimulus depends on the others in r: decode each row of r by itself, \
-             without means over rows"
+            "the output for a stimulus depends on the other stimuli in r: decode each row of r by \
+             itself, without means over rows"
         )
     }
     let formula =

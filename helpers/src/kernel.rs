@@ -1,5 +1,5 @@
-//! What a kernel with the project's patches offers beyond stock evcxr, and what to do without: an
-//! interrupt that keeps variables, and figures that show at once and can be updated.
+//! What a kernel with the project's patches can do and stock evcxr cannot: stop a cell and keep the
+//! variables, show a figure at once, and update it. On stock evcxr a figure shows when its cell ends.
 
 use std::collections::BTreeMap;
 use std::panic;
@@ -28,7 +28,7 @@ pub(crate) fn is_patched() -> bool {
     INTERRUPTED.is_some()
 }
 
-/// Ends the cell if the user has interrupted it. Call it in whatever runs for long.
+/// Ends the cell if the user has interrupted it. Call it in code that runs for long.
 pub(crate) fn check_interrupt() {
     if let Some(flag) = *INTERRUPTED {
         unwind_if_set(flag);

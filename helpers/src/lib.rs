@@ -13,12 +13,12 @@
 //!
 //! One shape notation throughout: `(n_stimuli, n_neurons)`. Angles are in degrees, numbers are f32.
 //!
-//! A generic function (`impl Trait`) is compiled in each cell that calls it, which takes time, and
-//! with the optimizations of a cell, which are few. So generic functions are short and call others.
+//! A generic function (`impl Trait`) is compiled in each cell that calls it. That takes time, and
+//! cells are compiled with few optimizations. So generic functions are short and call others.
 //!
 //! Notebooks must use the candle that is re-exported here. candle numbers its tensors, and
-//! `backward()` tells them apart by number; a second copy of candle would count from 1 again and so
-//! mix up their gradients.
+//! `backward()` tells tensors apart by their numbers. A second copy of candle would count from 1
+//! again, and gradients would be mixed up.
 
 mod affine;
 pub mod checks;

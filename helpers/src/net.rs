@@ -87,7 +87,7 @@ impl Module for Linear {
             [_, n] if n == n_inputs => affine(x, &self.weight, &self.bias),
             _ => bail!(
                 "Linear::forward: expected an input of shape ({n_inputs},) or \
-                 (n_stimuli, {n_inputs}), got {:?}: look where the input comes from, the layer was \
+                 (n_stimuli, {n_inputs}), got {:?}: check where the input comes from, the layer was \
                  made for {n_inputs} inputs",
                 x.dims()
             ),

@@ -1,8 +1,8 @@
 //! The figures.
 //!
 //! A [`Figure`] holds what is plotted; it is drawn when it is shown or saved. The tutorial's figures
-//! have functions of their own, which fail if the shapes of their arguments do not match; make
-//! others from [`axes`] and [`figure`]:
+//! have functions of their own. These functions return an error if the shapes of their arguments do
+//! not match. To make other figures, begin with [`axes`] or [`figure`]:
 //!
 //! ```
 //! use helpers::*;
@@ -126,8 +126,8 @@ pub fn figure(n_rows: usize, n_columns: usize) -> Figure {
     }
 }
 
-/// Heat map of a matrix of responses, `(n_rows, n_columns)`, one cell an element, first row on
-/// top. The colors range from the 1st to the 99th percentile.
+/// Heat map of a matrix of responses, `(n_rows, n_columns)`, with the first row on top. The colors
+/// range from the 1st to the 99th percentile.
 pub fn plot_data_matrix(x: &Tensor) -> Result<Figure> {
     plot_matrix(x, "", "", "normalized neural response")
 }
@@ -195,13 +195,13 @@ pub fn plot_tuning_curves(resp: &Tensor, stimuli: &Tensor, ineurons: &[usize]) -
     Ok(figure)
 }
 
-/// The training loss, one value an iteration, both axes from zero. Values that are not finite are
-/// left out. [`Figure::log_scale`] also shows small losses.
+/// The training loss, with one value for each iteration. Both axes begin at zero. Values that are
+/// not finite are left out. [`Figure::log_scale`] also shows small losses.
 pub fn plot_train_loss(train_loss: &[f32]) -> Result<Figure> {
     losses("mean squared error", "", train_loss)
 }
 
-/// The loss on the training set and on the test set, one value an iteration.
+/// The loss on the training set and on the test set, with one value for each iteration.
 pub fn plot_train_and_test_loss(train_loss: &[f32], test_loss: &[f32]) -> Result<Figure> {
     losses("loss", "training set", train_loss)?.line("test set", &(0..test_loss.len()), &test_loss)
 }
@@ -229,8 +229,8 @@ pub fn plot_decoding_error(decoded: &Tensor, stimuli: &Tensor) -> Result<Figure>
         .points("", stimuli, &error)
 }
 
-/// For each class of orientations, the fraction of its stimuli that the network put into the right
-/// class, into a class next to it (the last is next to the first), and further away.
+/// For each class of orientations, the fraction of its stimuli whose predicted class is right, is next
+/// to the right class (the last class is next to the first), or is further away.
 ///
 /// `predicted` and `actual` are numbers of classes, from 0 to `n_classes - 1`.
 pub fn plot_confusion(
@@ -489,7 +489,7 @@ impl Figure {
         }
     }
 
-    /// The figure as HTML, and as PNG for what does not show HTML.
+    /// The figure as HTML, and as PNG for front ends that do not show HTML.
     pub(crate) fn formats(&self) -> Result<Formats> {
         let (width, _) = self.size();
         let png = BASE64.encode(self.png()?);

@@ -2,8 +2,8 @@
 //! 360 orientations (Stringer, Michaelos, Tsyboulski, Lindo, Pachitariu, Cell 2021,
 //! <https://doi.org/10.1016/j.cell.2021.03.042>), as the file that the original tutorial uses.
 //!
-//! Responses are normalized by spontaneous activity, z-scored over stimuli and averaged over all
-//! trials that fall within a degree, so they are without unit and often negative.
+//! Responses were normalized by spontaneous activity, z-scored over trials, and then averaged over
+//! all trials within one degree. So they have no unit, and many are negative.
 
 mod download;
 mod npz;
@@ -64,7 +64,7 @@ impl fmt::Display for Source {
 /// Says whether the file at `path` is a recording or a simulation: simulated files carry a mark.
 ///
 /// # Errors
-/// If the file is no `.npz`.
+/// If the file is not a `.npz` file.
 pub fn source(path: impl AsRef<Path>) -> Result<Source> {
     source_of(path.as_ref())
 }
@@ -180,7 +180,7 @@ fn average_over_bins(resp: &[f32], stimuli: &[f64], bin_width: f64) -> (Vec<f32>
 /// the drawn rows of both, `(n_stim, n_neurons)` and `(n_stim, 1)`.
 ///
 /// # Errors
-/// If the two have different numbers of rows, or none.
+/// If `train_data` and `train_labels` have different numbers of rows, or none.
 pub fn get_data(
     rng: &mut NumpyRng,
     n_stim: usize,
@@ -205,18 +205,18 @@ pub struct Split {
     pub stimuli_test: Tensor,
 }
 
-/// Splits a recording at random: 60 % of the stimuli to train on, the others to test.
+/// Splits a recording at random: 60 % of the stimuli for training, the others for testing.
 ///
 /// `resp_all` is `(n_stimuli, n_neurons)`, `stimuli_all` `(n_stimuli, 1)` in degrees. The order is
 /// that of `torch.randperm`.
 ///
 /// # Errors
-/// If the two have different numbers of rows, or too few for two parts.
+/// If `resp_all` and `stimuli_all` have different numbers of rows, or too few for two parts.
 pub fn split(rng: &mut TorchRng, resp_all: &Tensor, stimuli_all: &Tensor) -> Result<Split> {
     let n_stimuli = n_rows("split", resp_all, stimuli_all)?;
     let n_train = (0.6 * n_stimuli as f64) as usize;
     if n_train == 0 {
-        bail!("split: expected at least 2 stimuli for two parts, got {n_stimuli}: pass more");
+        bail!("split: expected at least 2 stimuli, got {n_stimuli}: pass more stimuli");
     }
     let ishuffle = rng.randperm(n_stimuli);
     let (itrain, itest) = ishuffle.split_at(n_train);
@@ -241,13 +241,13 @@ pub(crate) fn n_rows(caller: &str, resp: &Tensor, stimuli: &Tensor) -> Result<us
         (&[n, _], &[m, 1]) if n == m && n > 0 => Ok(n),
         (resp, stimuli) => bail!(
             "{caller}: expected responses (n_stimuli, n_neurons) and orientations (n_stimuli, 1), \
-             got {resp:?} and {stimuli:?}: pass the two that belong together, and \
-             unsqueeze(1)? of orientations (n_stimuli,)"
+             got {resp:?} and {stimuli:?}: pass a row of both for each stimulus, and call \
+             unsqueeze(1)? on orientations of shape (n_stimuli,)"
         ),
     }
 }
 
-/// The rows of a matrix with these numbers, such as the stimuli of a mini-batch.
+/// The rows of a matrix with these indices, such as the stimuli of a mini-batch.
 ///
 /// # Errors
 /// If there is no such row.

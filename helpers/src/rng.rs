@@ -1,7 +1,8 @@
 //! The random numbers of PyTorch (on the CPU) and of NumPy's `numpy.random.seed`, value for value.
 //!
-//! Both are the generator MT19937 with the same seeding; they differ in how they turn its 32-bit
-//! draws into other things. A generator here is a value that is passed to whatever draws from it.
+//! Both use the generator MT19937 with the same seeding. They differ in how they turn its 32-bit
+//! draws into other numbers. Here a generator is a value: functions that draw from it take it as an
+//! argument.
 
 use std::f32::consts::{FRAC_1_SQRT_2, PI};
 use std::f64::consts::TAU;
@@ -24,7 +25,7 @@ pub struct TorchRng {
 }
 
 impl TorchRng {
-    /// As `torch.manual_seed(seed)`; like there, only the lower 32 bits of `seed` count.
+    /// As `torch.manual_seed(seed)`; as in PyTorch, only the lower 32 bits of `seed` count.
     pub fn manual_seed(seed: u64) -> Self {
         Self { mt: Mt::new(seed as u32), next_normal: None }
     }
@@ -36,7 +37,7 @@ impl TorchRng {
 
     /// As `torch.empty(n).uniform_(low, high)`: `n` numbers in `[low, high)`.
     pub fn uniform(&mut self, n: usize, low: f32, high: f32) -> Vec<f32> {
-        const STEP: f32 = 1.0 / (1 << 24) as f32; // a f32 has 24 bits of precision
+        const STEP: f32 = 1.0 / (1 << 24) as f32; // an f32 has 24 bits of precision
         let mut unit = || (self.mt.next_u32() & 0xff_ffff) as f32 * STEP;
         // One rounding, as PyTorch compiles it: two would differ in the last bit.
         (0..n).map(|_| unit().mul_add(high - low, low)).collect()
@@ -44,8 +45,8 @@ impl TorchRng {
 
     /// As `torch.randn(n)`: `n` numbers of the normal distribution with mean 0 and variance 1.
     ///
-    /// They are those of PyTorch on x86-64 processors with AVX2. Elsewhere PyTorch's own differ from
-    /// them in the last bits.
+    /// They are PyTorch's numbers on x86-64 processors with AVX2. On other processors PyTorch's
+    /// numbers differ in the last bits.
     pub fn randn(&mut self, n: usize) -> Vec<f32> {
         if n < 16 {
             return (0..n).map(|_| self.normal() as f32).collect();
@@ -197,7 +198,7 @@ impl NumpyRng {
         (0..k).map(|_| self.up_to(n - 1)).collect()
     }
 
-    /// As `numpy.random.choice(n, k, replace=False)`: `k` different ones of the numbers `0..n`.
+    /// As `numpy.random.choice(n, k, replace=False)`: `k` different numbers of `0..n`.
     ///
     /// # Panics
     /// If `k` is greater than `n`, as NumPy raises an error, or `n` is above 2^32.
@@ -216,7 +217,8 @@ impl NumpyRng {
         order
     }
 
-    /// A number in `0..=max`: draws are cut to as many bits as `max` has, those above it rejected.
+    /// A number in `0..=max`: each draw is cut to as many bits as `max` has, and rejected if it is still
+    /// above `max`.
     fn up_to(&mut self, max: usize) -> usize {
         let max = u32::try_from(max).expect("NumpyRng: expected n at most 2^32");
         if max == 0 {

@@ -18,11 +18,11 @@ use crate::recording::{
 };
 use crate::rng::TorchRng;
 
-/// Makes panics and errors in cells as short as their message, and prints what the kernel's launcher
-/// has to say.
+/// Shortens panics and errors in cells to their message, and prints the notice of the kernel's
+/// launcher, if there is one.
 ///
-/// Call it in the first cell: whether errors carry a backtrace is decided at the first error.
-/// Never fails. Returns `Result` because evcxr only reports a failed `?` after one has succeeded.
+/// Call it in the first cell: the first error decides whether errors carry a backtrace. It never
+/// fails. It returns a `Result` because stock evcxr reports a failed `?` only after one succeeded.
 pub fn setup() -> Result<()> {
     if std::env::var_os("RUST_LIB_BACKTRACE").is_none() {
         // SAFETY: in a notebook's first cell no other thread of the process uses the environment,
@@ -47,7 +47,7 @@ thread_local! {
     static SILENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `f` and catches its panic, of which the hook that [`setup`] installs prints nothing. An
+/// Runs `f` and catches its panic. The hook that [`setup`] installs does not print this panic. An
 /// interrupt of the cell is not caught.
 pub(crate) fn catch_panic<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {
     SILENT.set(true);
@@ -225,7 +225,7 @@ fn send(address: &str, line: &str) -> std::result::Result<(), String> {
     println!("sending to {}: {}", host(address), beginning(line));
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(10)))
-        .max_redirects(0) // would be followed without the line
+        .max_redirects(0) // a redirect would be followed without the line
         .tls_config(tls_config())
         .build()
         .into();
@@ -237,13 +237,14 @@ fn send(address: &str, line: &str) -> std::result::Result<(), String> {
     }
 }
 
-/// What is printed of an address, which can have a password in it, into a notebook that is handed in.
+/// The part of an address that is printed. An address can have a password in it, and learners hand
+/// in the notebook with all that is printed.
 fn host(address: &str) -> String {
     let uri = address.parse::<Uri>().ok();
     uri.and_then(|uri| Some(uri.host()?.to_owned())).unwrap_or("FEEDBACK_ADDRESS".to_owned())
 }
 
-/// What is printed of a line.
+/// The part of a line that is printed.
 fn beginning(line: &str) -> String {
     match line.trim_end().char_indices().nth(200) {
         Some((end, _)) => format!("{}...", &line[..end]),

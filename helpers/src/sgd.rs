@@ -49,7 +49,7 @@ impl Optimizer for SGD {
     /// Updates each parameter that has a gradient.
     ///
     /// # Errors
-    /// If none has.
+    /// If no parameter has a gradient.
     fn step(&mut self, gradients: &GradStore) -> Result<()> {
         check_interrupt();
         if self.vars.iter().all(|(var, _)| gradients.get(var).is_none()) {

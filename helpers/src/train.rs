@@ -168,15 +168,15 @@ fn loss_error(caller: &str, err: Error, out: &Tensor, labels: &Tensor) -> Error 
     }
     let message = err.to_string();
     Error::Msg(format!(
-        "{caller}: loss_fn cannot compare the output {} with labels {} ({}): call unsqueeze(1)? of \
-         labels (n_stimuli,), and to_dtype(DType::F32)? of labels of another type",
+        "{caller}: loss_fn cannot compare the output {} with labels {} ({}): call unsqueeze(1)? on \
+         labels of shape (n_stimuli,), and to_dtype(DType::F32)? on labels of another type",
         kind(out),
         kind(labels),
         message.lines().next().unwrap_or_default()
     ))
 }
 
-/// Prints the loss of about five of `n_epochs`, and whenever nothing was printed for three seconds.
+/// Prints about five of the `n_epochs` losses, and one whenever nothing was printed for three seconds.
 /// Call it with the loss of each epoch `i`, counted from 1. A training of more than a second also
 /// shows the curve of the loss so far, on a logarithmic scale, on kernels that can update a figure.
 pub fn report_loss(i: usize, n_epochs: usize, loss: f32) {
@@ -226,7 +226,7 @@ struct Progress {
 }
 
 impl Progress {
-    /// True once a second, since a drawing takes some 50 ms, and at the end of a training whose curve
+    /// True once a second, because drawing takes about 50 ms, and at the end of a training whose curve
     /// was shown.
     fn is_curve_due(&self, now: Instant, is_end: bool) -> bool {
         let last = self.drawn.unwrap_or(self.begun);

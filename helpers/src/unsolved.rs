@@ -1,5 +1,5 @@
 //! An exercise calls these functions until the learner answers it. They compute what the solution
-//! computes, so that the cells below run. A check notices a call of them and says "not yet".
+//! computes, so that the cells below run. A check notices that they are called and says "not yet".
 
 use std::cell::Cell;
 

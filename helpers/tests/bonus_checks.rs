@@ -14,7 +14,7 @@ use helpers::*;
 
 use verdicts::assert_all;
 
-/// What the exercise's cell has before the answer: `r`, and of the rest what the answers need.
+/// The variables of the exercise's cell that the answers use.
 struct Given<'a> {
     net: &'a DeepNetReLU,
     r: &'a Tensor,   // (P, N)
@@ -230,7 +230,7 @@ fn correct_sines_and_cosines_in_many_styles() {
 #[rustfmt::skip] // one line each answer
 fn wrong_sines_and_cosines_get_their_hint() {
     let cases: [(&str, ToSinCos); 22] = [
-        ("take its place. from_sin_cos is right.", unsolved::sin_cos),
+        ("what the solution computes. from_sin_cos is right.", unsolved::sin_cos),
         ("run the cell of the exercise first", unanswered::to_sin_cos),
         ("your code panicked: no idea", |_| panic!("no idea")),
         ("convert degrees to radians first", |s| of_radians(Ok(s.clone()))),

@@ -140,7 +140,7 @@ fn wrong_networks_get_their_hint() {
         ("all numbers are 1.01 times", |net, r| net.forward(r)?.affine(1.01, 0.0)),
         ("all numbers are 360 times", |net, r| net.forward(r)? * 360.0),
         ("got NaN", |net, r| net.forward(r)? * f64::NAN),
-        ("depends on the others in r", |net, r| net.forward(r)?.broadcast_sub(&net.forward(r)?.mean_keepdim(0)?)),
+        ("depends on the other stimuli in r", |net, r| net.forward(r)?.broadcast_sub(&net.forward(r)?.mean_keepdim(0)?)),
         ("gives other outputs when it is called again", |net, r| output(net, candle_nn::ops::dropout(&hidden(net, r)?.relu()?, 0.5))),
         ("forward() changes the parameters", |net, r| {
             let y = net.forward(r)?;
@@ -318,7 +318,7 @@ fn correct_trainings_in_many_styles() {
         |g| train_groups(g, vec![g.net.in_layer.vars(), g.net.out_layer.vars()]),
         |g| train_groups(g, g.net.vars().into_iter().map(|var| vec![var]).collect()),
         |g| train_groups(g, <[_; 2]>::from(g.net.vars().into_iter().partition::<Vec<_>, _>(|var| var.rank() == 2)).to_vec()),
-        // In another order, in two halves, and with the loss in f64: the numbers are the same but for rounding.
+        // In another order, in two halves, and with the loss in f64: only the rounding differs.
         |g| train_on(g, |_| (0..150).rev().collect()),
         |g| train_on(g, |epoch| (0..150).map(|i| (i + epoch as u32) % 150).collect()),
         |g| g.train(|optimizer| {
@@ -385,7 +385,7 @@ mod learner {
             ("ok: ", check_exercise_3_2!(of_dyn).unwrap()),
             ("ok: ", check_exercise_3_2!(train::train).unwrap()),
             ("3 times", check_exercise_3_2!(too_fast).unwrap()),
-            // What the glob brings, since this module has no train of its own.
+            // What `use helpers::*` imports, because this module has no train of its own.
             ("run the cell of the exercise first", check_exercise_3_2!(train).unwrap()),
         ]);
     }

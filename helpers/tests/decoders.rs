@@ -70,7 +70,7 @@ fn mismatched_responses_and_stimuli_are_an_error() {
     ] {
         let error = error.expect("an error").to_string();
         assert!(error.starts_with(name), "{error}");
-        assert!(error.contains("and [30, 1]: pass the two that"), "{error}");
+        assert!(error.contains("and [30, 1]: pass a row of both"), "{error}");
     }
     for sigma in [-1.0, 21.0, f64::NAN] {
         let error = preferred_orientations(&resp, &stimuli, sigma).unwrap_err().to_string();

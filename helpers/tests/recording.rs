@@ -151,7 +151,7 @@ fn invalid_files_are_errors_of_one_line() {
 /// The header announces 2^40 numbers, the file has three. A gap before the zip, which takes no space
 /// on the disk, makes the file as long as one with so many numbers. A member of that size needs an
 /// extra field in the zip's directory.
-#[cfg(target_os = "linux")] // others do not tell how much is free
+#[cfg(target_os = "linux")] // other systems do not say how much memory is free
 #[test]
 fn more_numbers_than_fit_into_the_memory_are_an_error() {
     let n: u64 = 1 << 40;
@@ -458,7 +458,7 @@ fn other_types_and_shapes_are_errors_that_say_what_to_do() {
     for (function, advice, error) in [
         (
             "split",
-            "got [8, 3] and [7, 1]: pass the two that belong together",
+            "got [8, 3] and [7, 1]: pass a row of both for each stimulus",
             split(&mut TorchRng::manual_seed(4), &resp, &stimuli.i(1..).unwrap()).err(),
         ),
         ("split", "unsqueeze(1)", split(&mut TorchRng::manual_seed(4), &resp, &flat).err()),

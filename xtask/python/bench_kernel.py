@@ -2,9 +2,8 @@
 
     bench_kernel.py STOCK PYTHON
 
-STOCK is evcxr as it is published, which runs with no dependency, and PYTHON one that has PyTorch and
-ipykernel. Both are measured in turn with the project's kernel, so that a machine that changes its
-speed does so for all.
+STOCK is evcxr as it is published; it runs without dependencies. PYTHON has PyTorch and ipykernel. They
+and the project's kernel are measured in turn: if the machine gets slower or faster, it does so for all.
 """
 
 import statistics
@@ -55,7 +54,7 @@ def seconds(session, cell):
 
 
 def memory(session):
-    """Gigabytes that are resident, of a kernel and all that it has started."""
+    """The resident memory, in gigabytes, of a kernel and all that it has started."""
     rows = subprocess.run(
         ["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True, text=True, check=True
     ).stdout.splitlines()
@@ -87,7 +86,7 @@ def start_and_cells(argv=None):
 
 
 def first_cell_and_figure():
-    """What a learner feels who reads first."""
+    """How long the first cell, and all cells up to the first figure, take a learner who reads first."""
     with Session() as session:
         time.sleep(max(0, READING - session.seconds))
         cells = iter(code_cells())
@@ -131,8 +130,8 @@ def original_tutorial(python):
 
 
 def row(step, ours, stock=(), python=(), limit=None):
-    """Prints a row and returns whether it keeps its limit: of the ratio or, where there is none, of
-    our figure."""
+    """Prints a row and returns whether it keeps its limit. The limit is for the ratio or, if there is
+    none, for our number."""
     medians = [f"{statistics.median(values):.2f}" if values else "" for values in (ours, stock, python)]
     ratio = [a / b for a, b in zip(ours, stock or python) if b]
     measured = statistics.median(ratio or ours)

@@ -1,10 +1,9 @@
 """Compares the notebooks' numbers and their speed with PyTorch's.
 
-    bench_torch.py parity    runs both notebooks in both on one recording and compares
-    bench_torch.py speed     measures the parts of the tutorial in both, in turn
+    bench_torch.py parity    runs both notebooks here and in PyTorch, on the same recording
+    bench_torch.py speed     measures the parts of the tutorial here and in PyTorch, in turn
 
-Needs PyTorch, NumPy and matplotlib. The Rust side runs in the kernel, so in the build that learners
-use.
+Needs PyTorch, NumPy and matplotlib. The Rust side runs in the kernel, in the build that learners use.
 """
 
 import difflib
@@ -87,7 +86,7 @@ def losses(name):
     return f"Tensor::new(&{name}[..], &Device::Cpu)?"
 
 
-# The tensors that are compared: the cell after which they are, the name in the reference, the tensor
+# The tensors that are compared: the cell after which they exist, the name in the reference, the tensor
 # in Rust, and how they may differ.
 TUTORIAL = [
     ("18-split", "stimuli_train", "stimuli_train", n_different, 0),
@@ -120,7 +119,7 @@ def parity():
 
 
 def compare(name, in_torch, tensors):
-    """Runs a notebook in the kernel and what it does in PyTorch, prints a table of what was compared,
+    """Runs a notebook in the kernel, and the same steps in PyTorch. Prints a table of what was compared
     and returns the verdicts."""
     printed = []
     with start() as session:

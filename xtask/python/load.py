@@ -1,4 +1,5 @@
-"""Puts the load of a class on the kernel. All has to end right and leave nothing behind.
+"""Puts the load of a class on the kernel. Every run must end without an error and leave
+nothing behind.
 
     load.py                all of these, with 10, 200 and 20
     load.py tutorials N    N kernels run the whole tutorial at once
@@ -65,8 +66,8 @@ def restarts(n):
 
 
 def kills(n):
-    """Each makes the crates and what is prepared of them again. cargo takes over what it finds in the
-    copy, so that this takes seconds."""
+    """Each set-up makes the crates or the prepared directory again. cargo finds compiled crates in the
+    copy, so this takes seconds."""
     copy = HOME / "kernel-copy"
     shutil.copytree(PREPARED, copy, symlinks=True, copy_function=os.link)
     (crates,) = re.findall('directory = "(.*)/vendor"', (PREPARED / "cargo.toml").read_text())

@@ -41,7 +41,7 @@ class Session:
             self.manager._kernel_spec = KernelSpec(
                 argv=argv, display_name="Rust", language="rust", interrupt_mode="message"
             )
-            # By this stock evcxr finds the kernel.json that it replaces.
+            # With this variable stock evcxr finds the kernel.json that it replaces.
             env = {**os.environ, "JUPYTER_PATH": str(folder)}
         self.client.start_new_kernel(cwd=str(folder), env=env)
         self.client.start_new_kernel_client()

@@ -133,7 +133,7 @@ def ridge_regression(x, y, ridge):
 
 
 def smooth(resp, sigma):
-    """A Gaussian over rows, which are continued in mirror image."""
+    """Smooths over rows with a Gaussian. The rows are mirrored at both ends."""
     reach = int(4 * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     padded = np.pad(resp, ((reach, reach), (0, 0)), mode="symmetric")

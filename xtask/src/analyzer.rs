@@ -1,14 +1,14 @@
-//! What the kernel's rust-analyzer gets to see.
+//! Which crates the kernel's rust-analyzer sees.
 //!
-//! evcxr asks a rust-analyzer of its own for the types of variables. That one reads the sources of
-//! the standard library and of every crate behind the notebook, and works through all of them
-//! before the first variable has a type: with all crates this is what makes a kernel slow to start
-//! and heavy. But only types that a cell can meet matter, and those are in a handful of crates. So
-//! rust-analyzer is shown these alone; cargo and rustc see everything.
+//! evcxr has a rust-analyzer inside, which finds the types of variables. It reads the sources of the
+//! standard library and of every crate that it sees, before the first variable has a type. If it saw
+//! all crates behind a notebook, kernels would start slowly and need much memory. But the types that
+//! cells use are in a handful of crates. So we show rust-analyzer these crates alone; cargo and rustc
+//! see all crates.
 //!
-//! Both ways in are documented ones: rust-analyzer takes cargo from `CARGO_HOME/bin` and the sources
-//! of the standard library from `RUST_SRC_PATH`. A rust-analyzer that looked elsewhere would see the
-//! whole, and be slower.
+//! Both ways to do this are documented: rust-analyzer runs the cargo in `CARGO_HOME/bin`, and reads
+//! the standard library in `RUST_SRC_PATH`. If a version of it looked elsewhere, it would see all
+//! crates and only be slower.
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,18 +22,19 @@ use serde_json::Value;
 use crate::command::run;
 use crate::toolchain::{cargo, numbers, std_source};
 
-/// The crates behind a notebook whose own dependencies are hidden, and those that are shown all
-/// the same. candle's hold how it computes (gemm, rayon, half) and reads files, those of `helpers`
-/// how it downloads and draws: no cell has a value of their types.
+/// Crates whose dependencies are hidden, each with the dependencies that are still shown. The hidden
+/// crates compute (gemm, rayon, half), read files, download and draw: no cell has a value of their
+/// types.
 const SHOWN: [(&str, &[&str]); 3] = [
     ("helpers", &["candle-core", "candle-nn"]), // re-exported
     ("candle-core", &[]),
     ("candle-nn", &["candle-core"]),
 ];
 
-/// The parts of the standard library that have types to be met, and what each depends on. Left out
-/// is, above all, `stdarch`: half of all its source text, for single machine instructions. The hash
-/// maps of `std` have one of `hashbrown` inside: without it their size, and so much else, is unknown.
+/// The parts of the standard library whose types cells use, and what each depends on. Above all,
+/// `stdarch` is left out: it is half of the source text, for single machine instructions. `hashbrown`
+/// is needed because the hash maps of `std` have one of its maps inside: without it rust-analyzer does
+/// not know their size, and so no type that contains one.
 const STD: [(&str, &[&str]); 4] = [
     ("core", &[]),
     ("alloc", &["core"]),
@@ -41,9 +42,9 @@ const STD: [(&str, &[&str]); 4] = [
     ("std", &["core", "alloc", "hashbrown"]),
 ];
 
-/// Writes a home of cargo's in `folder/cargo`, whose cargo is the command `cargo` of the kernel's copy
-/// of this program beside `folder`, and a standard library in `folder/std`, from the vendored crates
-/// and the toolchain's sources.
+/// Writes a home of cargo to `folder/cargo`. The cargo in it runs the command `cargo` of the kernel's
+/// copy of this program, which is beside `folder`. Also writes a standard library to `folder/std`, made
+/// from the toolchain's sources and the vendored crates.
 pub fn write(folder: &Path, vendored: &Path) -> Result<()> {
     let bin = folder.join("cargo/bin");
     fs::create_dir_all(&bin)?;
@@ -78,7 +79,7 @@ fn newest(vendored: &Path, name: &str) -> Result<PathBuf> {
     Ok(vendored.join(newest.with_context(|| format!("{name} is not vendored"))?))
 }
 
-/// Does what cargo does, and hides crates where it is asked which there are.
+/// Does what cargo does. If it is asked for all crates (`cargo metadata`), hides some of them.
 pub fn run_cargo(args: &[OsString]) -> Result<ExitStatus> {
     let mut cargo = Command::new("cargo");
     cargo.args(args);

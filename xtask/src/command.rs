@@ -21,7 +21,8 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Sends a program a signal when this process is killed, so that it does not disturb the next call.
+/// Lets the system send a program a signal when this process is killed. Otherwise the program would
+/// disturb the next call of this one.
 pub fn signal_after_death(command: &mut Command, signal: Signal) {
     #[cfg(target_os = "linux")]
     {
@@ -37,7 +38,7 @@ pub fn signal_after_death(command: &mut Command, signal: Signal) {
 /// The first line that a program prints, or `None` if it cannot be run or fails.
 pub fn first_line(program: impl AsRef<Path>, args: &[&str]) -> Option<String> {
     let mut command = Command::new(program.as_ref());
-    // With the folders of another Python, Python does not start.
+    // These variables name the folders of another Python, with which Python does not start.
     command.env_remove("PYTHONHOME").env_remove("PYTHONPATH");
     let output = command.args(args).current_dir(root()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);

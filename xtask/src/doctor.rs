@@ -37,7 +37,7 @@ pub fn print() -> Result<()> {
         println!("nothing is wrong");
         return Ok(());
     }
-    bail!("doctor: fix the {} problems above, then run `cargo xtask lab`", problems.len())
+    bail!("doctor: fix what is wrong above, then run `cargo xtask lab`")
 }
 
 fn print_installation(line: impl Fn(&str, String)) -> Result<()> {
@@ -59,7 +59,7 @@ fn print_installation(line: impl Fn(&str, String)) -> Result<()> {
     let needed = [prepared.folder().to_path_buf(), toolchain::sysroot()?];
     let usable = match needed.iter().find(|folder| !store::is_public(folder)) {
         _ if !prepared.is_complete() => not_yet(),
-        Some(folder) => format!("no, since they cannot read {}", folder.display()),
+        Some(folder) => format!("no, because they cannot read {}", folder.display()),
         None => "yes".into(),
     };
     line("kernel, for other users", usable);

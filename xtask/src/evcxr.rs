@@ -107,7 +107,7 @@ fn patched_source(workspace: &Path) -> Result<()> {
     }
     for (name, text) in patches()? {
         apply(workspace, &text)
-            .with_context(|| format!("{name} does not fit evcxr {VERSION}: renew the patch"))?;
+            .with_context(|| format!("{name} does not fit evcxr {VERSION}: change the patch"))?;
     }
     fs::copy(patch_folder().join("workspace.toml"), workspace.join("Cargo.toml"))?;
     fs::rename(workspace.join("evcxr_jupyter/Cargo.lock"), workspace.join("Cargo.lock"))?;

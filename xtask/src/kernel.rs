@@ -1,11 +1,10 @@
 //! The kernel that notebooks get: evcxr in a build directory of its own, which already holds the
 //! compiled `helpers`.
 //!
-//! Kernels cannot share one build directory: they would overwrite each other's cells. So each has a
-//! directory with a random name, which begins as a tree of links to what is prepared. This program
-//! stays evcxr's parent: it deletes the directory when evcxr has ended, and ends evcxr when Jupyter
-//! is gone. For as long as it lives it holds a lock, by which others know that the directory is in
-//! use.
+//! Kernels cannot share one build directory: they would overwrite each other's cells. So each kernel
+//! has a directory with a random name, which begins with links to the prepared files. This program
+//! stays evcxr's parent, and ends evcxr when Jupyter is gone. It holds a lock as long as it lives, so
+//! that others know that the directory is in use. Afterwards the directory is deleted.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -26,7 +25,7 @@ use crate::command::signal_after_death;
 use crate::prepared::Prepared;
 use crate::{store, toolchain};
 
-/// Names the build directory that is to be prepared, while it is prepared.
+/// The variable that names the build directory while it is being prepared.
 pub const PREPARE: &str = "DECODING_PREPARE";
 
 /// Runs evcxr until it ends. Called by Jupyter, from the folder that [`Prepared`] has written.
@@ -47,11 +46,11 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
         .env("JUPYTER_PATH", folder.join("analyzer"))
         .env("EVCXR_MISSING_CRATE_HINT", "run `cargo xtask add {name}`, then restart the kernel")
         .env("RUST_LIB_BACKTRACE", "0")
-        // What is needed is there, so nothing has to be looked up; without a network it could not.
+        // All crates are vendored. So cargo needs no network, and does not wait for one.
         .env("CARGO_NET_OFFLINE", "true")
-        // Each step of training makes and drops tensors of a megabyte or more. Given back to the
-        // system they come again page by page, which takes half of the time. 32 MB is the highest
-        // threshold that glibc takes.
+        // Each step of training makes and drops tensors of a megabyte or more. By default glibc gives
+        // their memory back to the system and gets it again page by page, which takes half of the
+        // time. 32 MB is the highest threshold that glibc takes.
         .env("MALLOC_MMAP_THRESHOLD_", "33554432")
         .env("MALLOC_TRIM_THRESHOLD_", "1073741824");
     if let Some(build) = std::env::var_os(PREPARE) {
@@ -89,8 +88,8 @@ fn delete_after_this_process(own: &Path) -> Result<Child> {
     Ok(deleter.spawn()?)
 }
 
-/// Waits while what is prepared is being replaced. That takes seconds: a lock that is held for longer
-/// is another program's, who may be anybody that can read the file.
+/// Waits while the prepared files are being replaced, which takes seconds. If the lock is held for
+/// longer, some other program holds it: any user who can read the file can lock it.
 fn wait_until_replaced(lock: &File) {
     let start = Instant::now();
     while let Err(TryLockError::WouldBlock) = lock.try_lock_shared()
@@ -100,11 +99,11 @@ fn wait_until_replaced(lock: &File) {
     }
 }
 
-/// What the learner has to know about this kernel, for the first cell to print.
+/// What the learner has to know about this kernel. The first cell prints it.
 fn notice(folder: &Path) -> Option<String> {
     let is_ours = |path: &Path| path.canonicalize().is_ok_and(|path| path == folder);
     if !is_ours(&store::home().ok()?.join(folder.file_name()?)) {
-        return None; // somebody else's installation, which the learner cannot renew
+        return None; // another user's installation, which the learner cannot change
     }
     let prepared = Prepared::new().ok().filter(|prepared| is_ours(prepared.folder()));
     let Some(prepared) = prepared else {
@@ -114,7 +113,9 @@ fn notice(folder: &Path) -> Option<String> {
     };
     let (_, is_edited) = prepared.compiled().ok()?;
     is_edited.then(|| {
-        "helpers has changed, so this kernel compiled it: `cargo xtask lab` does so for all".into()
+        "helpers has changed, so this kernel compiled it: run `cargo xtask lab` to compile it for all \
+         kernels"
+            .into()
     })
 }
 
@@ -142,8 +143,8 @@ fn supervise(command: &mut Command) -> Result<ExitStatus> {
     }
 }
 
-/// Ends what cells have started and this process. Only where Jupyter has given the kernel a process
-/// group of its own.
+/// Ends this process and the programs that cells have started, if Jupyter has given the kernel a
+/// process group of its own.
 pub fn end_group() {
     if getpgrp() == getpid() {
         kill_process_group(getpgrp(), Signal::KILL).ok();
@@ -171,12 +172,12 @@ fn kernels() -> Vec<PathBuf> {
 }
 
 fn is_in_use(folder: &Path) -> bool {
-    // One that is just being made may not be locked yet.
+    // A directory that is just being made may not be locked yet.
     let age = || SystemTime::now().duration_since(fs::metadata(folder).ok()?.modified().ok()?).ok();
     if age().is_none_or(|age| age < Duration::from_secs(60)) {
         return true;
     }
-    // Opened for writing: over a network a file that is only read cannot be locked.
+    // Opened for writing: on a network drive, a file that is opened for reading cannot be locked.
     match File::options().write(true).open(folder.join("lock")) {
         Ok(lock) => {
             matches!(lock.try_lock(), Err(TryLockError::WouldBlock | TryLockError::Error(_)))
@@ -205,9 +206,9 @@ fn is_replaced_as_a_whole(file: &Path) -> bool {
     })
 }
 
-/// Makes the files of one tree appear in another: compiled crates by links, all else by copies. Left
-/// out are the files of `ctx`, the crate that evcxr makes of cells, and what rustc keeps to compile
-/// `helpers` in parts.
+/// Makes the files of one tree appear in another: links to compiled crates, copies of other files. It
+/// leaves out the files of `ctx`, the crate that evcxr makes of cells, and the files that rustc keeps
+/// to compile `helpers` in parts.
 fn link_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -222,7 +223,7 @@ fn link_tree(from: &Path, to: &Path) -> Result<()> {
         if entry.file_type()?.is_dir() {
             link_tree(&source, &target)?;
         } else if is_replaced_as_a_whole(&source) {
-            // On another disk, or somebody else's: a symbolic link.
+            // If the file is on another disk or belongs to another user, a symbolic link.
             fs::hard_link(&source, &target).or_else(|_| symlink(&source, &target))?;
         } else {
             fs::copy(&source, &target)?;
@@ -238,7 +239,7 @@ fn link_tree(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes all files below a folder read-only but for those that kernels link to: rustc does not
+/// Makes all files below a folder read-only, except those that kernels link to: rustc does not
 /// replace a file that is read-only.
 pub fn protect(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder)? {

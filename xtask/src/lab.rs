@@ -25,7 +25,7 @@ pub fn open(options: &[OsString]) -> Result<()> {
     if rustix::process::getuid().is_root() {
         jupyter.arg("--allow-root"); // JupyterLab refuses otherwise; it listens on localhost only
     }
-    println!("opening JupyterLab; Ctrl-C here ends it");
+    println!("opening JupyterLab; to end it, press Ctrl-C here");
     run(prepared.for_jupyter(&mut jupyter))
 }
 

@@ -23,7 +23,7 @@ pub const MANIFEST_DIR: &str = "CARGO_MANIFEST_DIR";
 
 /// The folder that holds the workspace.
 pub fn root() -> &'static Path {
-    // As it is when this runs: after a clone has been moved, cargo does not compile this again.
+    // Read when this runs: cargo does not compile this again after the clone was moved.
     static PACKAGE: LazyLock<PathBuf> = LazyLock::new(|| {
         let present = std::env::var_os(MANIFEST_DIR).map(PathBuf::from);
         let is_xtask = |folder: &PathBuf| folder.ends_with("xtask");

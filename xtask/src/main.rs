@@ -26,7 +26,7 @@ enum Xtask {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<OsString>,
     },
-    /// Set up what is missing, and no more
+    /// Set up what is missing, without opening JupyterLab
     Setup {
         /// Let the user's other Jupyter programs, such as VS Code, find the kernel, too
         #[arg(long)]
@@ -65,7 +65,7 @@ enum Bench {
     /// Measure how fast kernels start and run, and how much memory they take, beside evcxr without
     /// patches and PyTorch in a Python notebook (installs 5.5 GB)
     Kernel,
-    /// Run ten tutorials at once, restart a kernel 200 times, kill 20 set-ups, and see that nothing
+    /// Run ten tutorials at once, restart a kernel 200 times, kill 20 set-ups, and check that nothing
     /// is left behind
     Load,
     /// Run the notebooks in PyTorch, too, and compare all numbers (installs 5.5 GB)
@@ -164,7 +164,7 @@ fn script(python: &Path, name: &str) -> Command {
 
 fn test() -> Result<()> {
     run_cargo(&["fmt", "--all", "--check"])?;
-    // First, since the next commands replace the file of this program.
+    // First, because the next commands replace the file of this program.
     let Installation { python, prepared } = setup()?;
     let testing = {
         let _lock = store::lock()?;

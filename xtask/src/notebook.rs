@@ -2,7 +2,7 @@
 //!
 //! In an exercise, lines that call a function of `helpers::unsolved` stand for the learner's answer.
 //! The folded text with the solution has one block of code for each of these lines. The cells' names
-//! show which belong together: `27-exercise-2-2` and `28-solution-2-2`.
+//! show which belong together: `27-exercise-2-2` and `29-solution-2-2`.
 //!
 //! A block of code in a text that begins with `// helpers/src/net.rs: forward` is that function, cut
 //! from that file.

@@ -19,10 +19,10 @@ use crate::store::{self, Part};
 use crate::toolchain::{self, cargo};
 use crate::{MANIFEST_DIR, analyzer, evcxr, kernel, python, root};
 
-/// What cells are compiled with, whatever evcxr writes: its own profile has debug assertions and
-/// overflow checks on in all crates, which candle pays for in every loop. In cells they stay on.
-/// `ctx` is what evcxr calls a cell; at level 1 most compile in 0.85 of the time of level 2. What
-/// takes no time when notebooks run, or never runs there, is compiled quickly instead of well.
+/// The profile with which cells are compiled. It overrides evcxr's own profile, whose debug
+/// assertions and overflow checks slow down every loop of candle. In cells these checks stay on. evcxr
+/// calls the crate of a cell `ctx`; at level 1 most cells compile in 0.85 of the time of level 2.
+/// Crates that take no time when notebooks run, or that never run there, get few optimizations.
 const PROFILE: &str = "\
 [profile.dev]
 opt-level = 3
@@ -101,7 +101,7 @@ impl Prepared {
         }
     }
 
-    /// Writes all but the build directory: what evcxr, cargo, rust-analyzer and Jupyter read.
+    /// Writes the files that evcxr, cargo, rust-analyzer and Jupyter read, but not the build directory.
     fn write_settings(&self, evcxr: &Path) -> Result<()> {
         let folder = self.folder();
         fs::write(folder.join("evcxr.toml"), prelude())?;
@@ -142,21 +142,21 @@ impl Prepared {
         self.folder().join("jupyter")
     }
 
-    /// Has kernels compile the notebooks' cells in a new build directory, which then replaces the old
-    /// one. What an earlier one, or another clone's, has compiled is taken over.
+    /// Lets kernels compile the notebooks' cells in a new build directory, which then replaces the old
+    /// one. It begins with the crates that were compiled for an earlier one, or for another clone.
     fn compile(&self, python: &Path) -> Result<()> {
         let start = SystemTime::now();
         let [new, prepared, old] = ["new", "prepared", "old"].map(|name| self.folder().join(name));
         store::remove(&new)?;
         let build = kernel::build_directory(&new, self.folder(), Self::seed()?.as_deref())?;
-        store::remove(&build.join("target/known"))?; // cells that were compiled with it
+        store::remove(&build.join("target/known"))?; // the cells that were compiled there
         let mut runner = Command::new(python);
         runner.arg(root().join("xtask/python/run_notebook.py")).arg("--prepare");
         run(self.for_jupyter(runner.env(kernel::PREPARE, &build)))?;
         kernel::protect(&new)?;
 
         let lock = File::create(self.folder().join("lock"))?;
-        lock.lock().ok(); // no kernel is starting; a file system without locks has to do without
+        lock.lock().ok(); // no kernel is starting; without locks, go on
         store::remove(&old)?;
         if prepared.exists() {
             fs::rename(&prepared, &old)?;
@@ -166,7 +166,7 @@ impl Prepared {
         store::remove(&old)
     }
 
-    /// What was prepared last, whatever for: cargo knows what of it is out of date.
+    /// The directory that was prepared last, by any clone. cargo finds out what in it is out of date.
     fn seed() -> Result<Option<PathBuf>> {
         let folders = fs::read_dir(store::home()?)?.flatten();
         let prepared = folders.map(|folder| folder.path().join("prepared"));
@@ -182,7 +182,7 @@ impl Prepared {
         install
     }
 
-    /// Lets a program of Jupyter's find the kernel, before any other of the same name.
+    /// Lets a program of Jupyter's find this kernel before any other of the same name.
     pub fn for_jupyter<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         python::clean(command).env("JUPYTER_PATH", self.jupyter_path())
     }
@@ -205,8 +205,8 @@ fn prelude() -> String {
     )
 }
 
-/// A path as a string of TOML's, for which a string of JSON's will do. `{:?}` would escape the accent
-/// of a name such as José, if it is a character of its own, in a way that TOML does not know.
+/// A path as a string in TOML. A JSON string is one. (`{:?}` would escape the accent of a name such as
+/// José, if the accent is a character of its own, in a way that TOML does not know.)
 pub fn toml(path: &Path) -> String {
     json!(path.to_string_lossy()).to_string()
 }
@@ -223,8 +223,8 @@ fn crates() -> Result<Part> {
     Part::new("crates", &[&lock])
 }
 
-/// Lets notebooks name a further crate, given as `NAME` or `NAME@VERSION`: the kernel, which uses no
-/// network, finds it among the vendored ones.
+/// Lets notebooks use another crate, given as `NAME` or `NAME@VERSION`. The kernel, which uses no
+/// network, then finds it among the vendored crates.
 pub fn add(name: &str, features: &[String]) -> Result<()> {
     let (name, version) = name.split_once('@').unwrap_or((name, "*"));
     let dependency = format!("{name} = {{ version = {version:?}, features = {features:?} }}");
@@ -233,12 +233,12 @@ pub fn add(name: &str, features: &[String]) -> Result<()> {
     let after: String = others.chain([&*dependency]).map(|line| format!("{line}\n")).collect();
     vendor(&crates()?, &after)?; // fails if there is no such crate
     fs::write(store::home()?.join("crates.toml"), after)?;
-    println!("after the kernel's next restart a notebook's first cell may say  :dep {dependency}");
+    println!("restart the kernel, and write in the notebook's first cell:  :dep {dependency}");
     Ok(())
 }
 
 /// Copies the sources of the crates behind `helpers`, in the versions of the workspace's
-/// `Cargo.lock`, and of further crates to a folder. What is there stays as it is.
+/// `Cargo.lock`, and of further crates to a folder. Files that are there already stay as they are.
 fn vendor(part: &Part, further: &str) -> Result<()> {
     let trial = tempfile::tempdir_in(store::home()?)?;
     fs::create_dir(trial.path().join("src"))?;

@@ -10,7 +10,7 @@ use crate::command::{first_line, run, step};
 use crate::root;
 use crate::store::Part;
 
-/// What the benchmarks compare with, and what runs the notebooks beside it.
+/// What the benchmarks compare with, and what runs notebooks on Python's kernel.
 const TORCH: [&str; 5] =
     ["torch==2.15.0", "numpy==2.4.6", "matplotlib==3.11.2", "ipykernel==7.4.0", "nbclient==0.11.0"];
 

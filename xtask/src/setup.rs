@@ -39,7 +39,7 @@ pub fn setup() -> Result<Installation> {
     Ok(Installation { python, prepared })
 }
 
-/// The installation, if nothing is missing. Writes nothing, so that it may belong to another user.
+/// The installation, if nothing is missing. Writes nothing, so it may be another user's installation.
 fn installed() -> Result<Option<Installation>> {
     if toolchain::problem().is_some() {
         return Ok(None);
@@ -50,7 +50,7 @@ fn installed() -> Result<Option<Installation>> {
     Ok(complete.map(|python| Installation { python, prepared }))
 }
 
-/// What prevents setting up, each with what to do about it.
+/// The problems that prevent a set-up, each with what to do about it.
 pub fn problems() -> Vec<String> {
     let mut problems: Vec<String> = toolchain::problem().into_iter().collect();
     if first_line("cc", &["--version"]).is_none() {
@@ -93,7 +93,7 @@ pub fn problems() -> Vec<String> {
     match toolchain::cargo_home() {
         Ok(home) if is_writable(&home) => {}
         Ok(home) => {
-            problems.push(format!("{}, since cargo keeps crates there", cannot_write(&home)));
+            problems.push(format!("{}, because cargo keeps crates there", cannot_write(&home)));
         }
         Err(err) => problems.push(err.to_string()),
     }

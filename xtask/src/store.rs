@@ -95,8 +95,8 @@ pub fn lock() -> Result<File> {
     Ok(lock) // on a file system without locks, users must not start two set-ups at once
 }
 
-/// Whether a file can be made in a folder. Tries it: permissions do not tell, and root ignores them. A
-/// full disk is another fault.
+/// Whether a file can be made in a folder. Tries it, because permissions do not tell all and root
+/// ignores them. A full disk is another problem, so there the answer is yes.
 pub fn is_writable(folder: &Path) -> bool {
     let Some(folder) = nearest_existing(folder) else {
         return false;
@@ -105,8 +105,8 @@ pub fn is_writable(folder: &Path) -> bool {
     tried.map_or_else(|err| err.kind() == ErrorKind::StorageFull, |_| true)
 }
 
-/// Whether users other than its owner can write to a folder. A group with the owner's number has the
-/// owner alone.
+/// Whether users other than its owner can write to a folder. (In a group with the owner's number, the
+/// owner is the only member.)
 pub fn is_writable_by_others(folder: &Path) -> bool {
     fs::metadata(folder)
         .is_ok_and(|it| it.mode() & 0o002 != 0 || (it.mode() & 0o020 != 0 && it.gid() != it.uid()))

@@ -89,8 +89,7 @@ pub fn add_std_source() -> Result<()> {
 }
 
 /// Removes the variables that change what cargo and rustc build. So a kernel never compiles its
-/// prepared crates again, in any environment. rustup's programs use the toolchain in
-/// `sysroot`.
+/// prepared crates again, in any environment. rustup's programs use the toolchain in `sysroot`.
 pub fn clear_build_variables(command: &mut Command, sysroot: &Path) {
     const C_COMPILERS: [&str; 7] = ["CC", "CXX", "AR", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS"];
     for (name, _) in std::env::vars_os() {
@@ -102,7 +101,7 @@ pub fn clear_build_variables(command: &mut Command, sysroot: &Path) {
         }
     }
     command.env("RUSTUP_TOOLCHAIN", sysroot);
-    // Empty: none, also where a configuration file of cargo's names one.
+    // Empty means no wrapper, even if a configuration file of cargo's names one.
     command.env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
 }
 

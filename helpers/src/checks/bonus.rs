@@ -292,7 +292,7 @@ fn negative_log_likelihood(nll: LossFn) -> Result<String> {
         (sum, "take the mean over the stimuli instead of the sum"),
         (|c| sum(c)?.neg(), "take the mean over the stimuli instead of the sum, and change the sign"),
         (|c| right(c)? / c.log_p.dim(1)? as f64, "divide by the number of stimuli only: this is also divided by the number of classes"),
-        (|c| right(c)?.neg()? / c.log_p.dim(1)? as f64, "divide by the number of stimuli only, not by that of classes as well, and change the sign"),
+        (|c| right(c)?.neg()? / c.log_p.dim(1)? as f64, "divide by the number of stimuli only, not by the number of classes, and change the sign"),
         (|c| sum(c)? / c.log_p.dim(1)? as f64, "divide by the number of stimuli instead of the number of classes"),
         (|c| c.log_p.gather(&c.classes.unsqueeze(1)?, 1)?.exp()?.mean_all()?.neg(), "leave out exp(): the loss is the mean of log p, not of p"),
         (|c| c.log_p.mean_all()?.neg(), "pick the true class of each stimulus with gather(): this is the mean over all classes"),

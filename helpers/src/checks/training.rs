@@ -15,8 +15,8 @@ pub type LossFn = fn(&Tensor, &Tensor) -> Result<Tensor>;
 /// `train(&net, loss_fn, &train_data, &train_labels, n_epochs, learning_rate)`, trains `net` by
 /// gradient descent and returns the loss of each epoch before its update.
 ///
-/// The macro of the same name also takes a `train` of the learner's own `DeepNetReLU` alone, or of
-/// `&dyn Network`.
+/// The macro of the same name also takes a `train` whose `net` is the learner's own `DeepNetReLU`, or
+/// a `&dyn Network`.
 pub fn check_exercise_3_2(
     train: impl Fn(&DeepNetReLU, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
 ) -> Result<Verdict> {
@@ -34,8 +34,9 @@ macro_rules! check_exercise_3_2 {
     }};
 }
 
-/// The learner's `train`. The compiler takes the first of these that has a [`Check`]: `&&Answer` for a
-/// `train` of any network, `&Answer` for one of `&dyn Network`, `Answer` for one of the network `N`.
+/// The learner's `train`. The compiler takes the first of these types that has a [`Check`]: `&&Answer`
+/// if `train` takes any network, `&Answer` if it takes `&dyn Network`, `Answer` if it takes the
+/// network `N` alone.
 #[derive(Debug)]
 pub struct Answer<F>(pub F);
 
@@ -75,7 +76,7 @@ where
     }
 }
 
-/// The learner's `train`, of the net that it is to train.
+/// The learner's `train`, with its first argument filled in.
 type Train<'a> = dyn Fn(LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>> + 'a;
 
 /// What to train with.
@@ -85,9 +86,10 @@ struct Task {
     learning_rate: f64,
 }
 
-/// One update with large gradients, which shows gradients that are clipped. Many updates, which show a
-/// learning rate that changes. Many with small gradients and a loss that shows swapped arguments. And
-/// many with a loss that rises, which shows a training that stops early.
+/// The first task makes one update with large gradients, which shows whether the answer clips them.
+/// The others make many updates, which show whether the learning rate changes. The third has small
+/// gradients and a loss that shows whether its arguments are swapped. The loss of the fourth rises,
+/// which shows whether the training stops early.
 const TASKS: [Task; 4] = [
     Task { loss_fn: large_loss, n_epochs: 1, learning_rate: 0.01 },
     Task { loss_fn: loss::mse, n_epochs: 110, learning_rate: 2e-4 },

@@ -1,5 +1,5 @@
 //! Functions and a type with the names that the learner defines in the exercises. `use helpers::*`
-//! imports them, and the learner's definitions come before them. Before an exercise was run, its check
+//! imports them, and the learner's definitions take their place. Until an exercise is run, its check
 //! gets these, and says which cell to run.
 
 use candle_core::{Error, Module, Result, Tensor, Var};

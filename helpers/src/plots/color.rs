@@ -18,7 +18,7 @@ impl ColorMap {
         Self(std::array::from_fn(|i| std::array::from_fn(|c| numbers[3 * i + c])))
     }
 
-    /// The color of `x`; below 0 that of 0, above 1 that of 1.
+    /// The color of `x`. Numbers below 0 have the color of 0, numbers above 1 the color of 1.
     pub fn at(&self, x: f64) -> RGBColor {
         if x.is_nan() {
             return NAN;

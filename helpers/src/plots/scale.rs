@@ -67,7 +67,7 @@ impl Scale {
     /// The range of the finite values (on a logarithmic axis, of those above 0) with a margin of a
     /// twentieth on either side.
     pub fn around(values: impl Iterator<Item = f64>, logarithmic: bool) -> Self {
-        // Numbers next to 0 that have fewer digits are left out: their inverses are infinite.
+        // Subnormal numbers, next to 0, are left out: their inverses are infinite.
         let (low, high) = extent(values.filter(|x| !logarithmic || *x >= f64::MIN_POSITIVE));
         if low > high {
             let low = if logarithmic { 0.1 } else { 0.0 };

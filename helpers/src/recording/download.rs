@@ -15,7 +15,7 @@ const FILE_NAME: &str = "W3D4_stringer_oribinned1.npz";
 const URL: &str = "https://osf.io/683xc/download";
 const MD5: &str = "436599dfd8ebe6019f066c38aed20580";
 
-/// How long a download may bring nothing, and how large it may become: the recording is smaller.
+/// For how long nothing may arrive, and how large the file may be. (The recording is smaller.)
 struct Limits {
     silence: Duration,
     n_bytes: u64,
@@ -28,7 +28,7 @@ struct Limits {
 /// the file that the environment variable `SSL_CERT_FILE` names.
 ///
 /// # Errors
-/// If the host cannot be reached, or the file is not the published one (md5).
+/// If the host cannot be reached, or the md5 of the file is not that of the published recording.
 pub fn fetch_recording() -> Result<PathBuf> {
     let limits = Limits { silence: Duration::from_secs(30), n_bytes: 100_000_000 };
     fetch(URL, MD5, Path::new(FILE_NAME), &limits)
@@ -85,7 +85,7 @@ fn advice(err: &io::Error) -> (bool, &'static str) {
     }
 }
 
-/// Downloads into a temporary file, which gets its name if it is the right one.
+/// Downloads into a temporary file. If its md5 is right, the file gets its name.
 fn download(url: &str, md5: &str, path: &Path, limits: &Limits) -> io::Result<()> {
     let temp = temp_file(path)?;
     println!("downloading {url}");
@@ -105,7 +105,7 @@ fn md5_of(path: &Path) -> io::Result<String> {
     Ok(format!("{:x}", md5.finalize()))
 }
 
-/// Writes what comes to a file, and prints every few megabytes or seconds how much it is.
+/// Writes what arrives to a file, and prints every few megabytes or seconds how much has arrived.
 fn receive(url: &str, mut file: &File, limits: &Limits) -> io::Result<()> {
     let connect = Some(limits.silence / 3);
     let agent = ureq::Agent::from(
@@ -144,8 +144,8 @@ fn receive(url: &str, mut file: &File, limits: &Limits) -> io::Result<()> {
     }
 }
 
-/// Trusts the certificates of the system, or Mozilla's if the system has no file of them. A network
-/// that decrypts what it passes on has added its own certificate to the system's.
+/// Trusts the certificates of the system, or Mozilla's if the system has no file with certificates. A
+/// network that decrypts its users' traffic has added its own certificate to those of the system.
 pub fn tls_config() -> TlsConfig {
     let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let usual = ["ssl/certs/ca-certificates.crt", "pki/tls/certs/ca-bundle.crt", "ssl/cert.pem"];

@@ -147,7 +147,7 @@ fn read_array<T: Copy>(
     }
 }
 
-/// Reads in blocks that fit into the cache, to the end, where zip compares the checksum.
+/// Reads in blocks that fit into the cache. At the end of the array, zip compares the checksum.
 fn read_values<S: Deserialize, T: Copy>(
     mut member: ZipFile<impl Read>,
     Header { n_bytes, descr, is_fortran, shape }: Header,
@@ -189,7 +189,7 @@ fn read_values<S: Deserialize, T: Copy>(
 
 /// The bytes that are free on this machine and in this container; `None` where the system is not
 /// Linux. Linux grants more memory than there is, and then ends the process that uses it. `root` is
-/// `/`.
+/// `/`, or a folder in its place in a test.
 fn free_memory(root: &Path) -> Option<u64> {
     let read = |file: &str| std::fs::read_to_string(root.join(file)).ok();
     let number_after = |file, name| {

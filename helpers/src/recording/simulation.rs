@@ -1,13 +1,13 @@
 //! A simulated recording, for use when the recording cannot be downloaded.
 //!
-//! Each neuron has two bumps on the circle of orientations, `pref` and the opposite `pref + 180`,
-//! the second weaker by a factor of its own, on top of a shallow cosine:
+//! Each neuron has two bumps on the circle of orientations, on top of a shallow cosine: one bump at
+//! `pref`, and one at `pref + 180` that is weaker by a factor `rho`. Each neuron has its own `rho`:
 //!
 //! `f(ori) = a [ k(ori - pref) + rho k(ori - pref - 180) + 0.03 cos(ori - pref) ]`,
 //! `k(x) = exp((cos x - 1) / width^2)`
 //!
 //! minus its mean. A response is `f` plus normal noise. A response in the recording is the mean of
-//! some 13 trials of a neuron that was z-scored over trials. So here a neuron with more signal has
+//! about 13 trials of a neuron that was z-scored over trials. So here a neuron with more signal has
 //! less noise, and the noise grows with `f`: away from its bumps a tuned neuron has little noise.
 //!
 //! The constants were set so that widths, heights, the second bump, the noise and the correlation

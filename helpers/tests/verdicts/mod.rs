@@ -2,7 +2,7 @@
 
 use helpers::checks::Verdict;
 
-/// Whether each verdict is in one line and has its hint, or is "ok" where that is asked for.
+/// Each verdict must be one line with its hint in it, or "ok" if the hint is "ok: ".
 #[track_caller]
 pub fn assert_all<'a>(verdicts: impl IntoIterator<Item = (&'a str, Verdict)>) {
     let mut failures = Vec::new();

@@ -18,7 +18,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", 
 PORT, TOKEN = 8917, "test"
 URL = f"http://127.0.0.1:{PORT}"
 NOTEBOOK = "W1D5_Tutorial1.ipynb"
-# What a test has no use for, such as Chromium's own traffic.
+# Switches off what a test does not need, such as Chromium's own traffic.
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-quic"]
 

@@ -189,7 +189,7 @@ def test_a_further_crate_is_added_and_a_second_candle_is_refused(tmp_path):
     added = xtask("add", "itertools@0.14", "--features", "use_std")
     list_of_crates.write_text(before)
     assert added.returncode == 0, added.stderr
-    dependency = added.stdout.splitlines()[-1].split("may say  ")[1]
+    dependency = added.stdout.splitlines()[-1].split("first cell:  ")[1]
     assert dependency == ':dep itertools = { version = "0.14", features = ["use_std"] }'
     with Session(tmp_path) as session:
         run(session, dependency + "\nuse itertools::Itertools;")

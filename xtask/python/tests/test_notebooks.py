@@ -51,7 +51,7 @@ def assert_prints_what_its_text_says(cells, printed, n_blocks):
 
 
 def figures(cells):
-    """How many figures there are. Each must have a text for those who cannot see it."""
+    """How many figures there are. Each must have a text for readers who cannot see it."""
     outputs = [o for c in cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", {})]
     for output in outputs:
         assert len(re.search("alt='([^']*)'", output.data["text/html"])[1]) > 30
