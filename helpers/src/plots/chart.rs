@@ -138,10 +138,10 @@ fn draw_axes<DB: DrawingBackend>(area: &Area<DB>, axes: &Axes) -> DrawResult<DB>
         let number = axes.number(i);
         add_to_legend(anno, series, number, color);
         if series.kind == Kind::Line && axes.number(axes.series.len()) > 1 {
-            // A few markers with a white rim tell several lines apart.
-            let every = (shown_points().count() / 8).max(1);
-            let first = every * (2 * number + 1) / 8 % every;
-            let marked = shown_points().skip(first).step_by(every);
+            // A marker with a white rim tells lines apart, besides the color: at the peak of a tuning
+            // curve, and at the end of a loss curve, which begins at its peak.
+            let peak = shown_points().max_by(|a, b| a.1.total_cmp(&b.1));
+            let marked = if peak == shown_points().next() { shown_points().last() } else { peak };
             chart.draw_series(marked.map(|at| {
                 EmptyElement::at(at)
                     + marker(number, (0, 0), 5.0, &WHITE)
