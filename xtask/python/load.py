@@ -1,10 +1,4 @@
-"""Puts the load of a class on the kernel. All has to end right and leave nothing behind.
-
-    load.py                all of these, with 10, 200 and 20
-    load.py tutorials N    N kernels run the whole tutorial at once
-    load.py restarts N     a kernel is restarted N times
-    load.py kills N        N set-ups are killed at random moments, and the next call completes each
-"""
+"""Puts the load of a class on the kernel. All has to end right and leave nothing behind."""
 
 import fcntl
 import os
@@ -12,7 +6,6 @@ import random
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +13,7 @@ from pathlib import Path
 
 from jupyter_core.utils import run_sync
 
-from session import ROOT, Session, problem, read, stream
-
-HOME = Path(os.environ["DECODING_HOME"])
-PREPARED = Path(os.environ["JUPYTER_PATH"]).parent
+from session import HOME, PREPARED, ROOT, Session, problem, read, stream
 
 
 def left():
@@ -50,6 +40,7 @@ def tutorial(folder):
 
 
 def tutorials(n):
+    """Runs the whole tutorial on n kernels at once."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(n) as pool:
         tutorial(folder)  # simulates the recording, for all
         printed = list(pool.map(tutorial, [folder] * n))
@@ -57,6 +48,7 @@ def tutorials(n):
 
 
 def restarts(n):
+    """Restarts a kernel n times."""
     with tempfile.TemporaryDirectory() as folder, Session(folder) as session:
         for _ in range(n):
             run_sync(session.client.km.restart_kernel)()
@@ -65,8 +57,10 @@ def restarts(n):
 
 
 def kills(n):
-    """Each makes the crates and what is prepared of them again. cargo takes over what it finds in the
-    copy, so that this takes seconds."""
+    """Kills n set-ups at random moments, each of which the next call has to complete.
+
+    Each makes the crates or what is prepared of them again. cargo takes over what it finds in the copy,
+    so that this takes seconds."""
     copy = HOME / "kernel-copy"
     shutil.copytree(PREPARED, copy, symlinks=True, copy_function=os.link)
     (crates,) = re.findall('directory = "(.*)/vendor"', (PREPARED / "cargo.toml").read_text())
@@ -85,18 +79,19 @@ def kills(n):
         shutil.rmtree(copy)
 
 
-def load(what, n):
+def load(work, n):
+    """Puts one of these loads on kernels and returns how it went."""
     before, start = left(), time.monotonic()
-    {"tutorials": tutorials, "restarts": restarts, "kills": kills}[what](n)
+    work(n)
     if set(left()) - set(before):
         # On a busy machine Jupyter kills kernels that do not end in time. A later start deletes what
         # these leave, once it is a minute old.
         time.sleep(61)
         Session().end()
-    assert set(left()) <= set(before), f"{what} left {set(left()) - set(before)}"
-    return f"{n} {what}: all right and nothing left, in {time.monotonic() - start:.0f} s"
+    assert set(left()) <= set(before), f"{work.__name__} left {set(left()) - set(before)}"
+    return f"{n} {work.__name__}: all right and nothing left, in {time.monotonic() - start:.0f} s"
 
 
 if __name__ == "__main__":
-    for what, n in [sys.argv[1:]] if sys.argv[1:] else [("tutorials", 10), ("restarts", 200), ("kills", 20)]:
-        print(load(what, int(n)), flush=True)
+    for work, n in [(tutorials, 10), (restarts, 200), (kills, 20)]:
+        print(load(work, n), flush=True)

@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import HOME, PREPARED, kernels, run
+from conftest import kernels, run
+from load import kills, load, restarts
 from nbformat.v4 import new_code_cell
-from session import ROOT, START, Session, problem, stream
+from session import HOME, PREPARED, ROOT, START, Session, problem, stream
 
 
 def expected_to_fail(source):
@@ -312,3 +313,9 @@ def test_a_kernel_outlives_a_client_that_asks_and_leaves(tmp_path):
         control.close(linger=0)
     assert run(session, 'println!("{}", 1 + 1);') == "2\n"
     session.end()
+
+
+@pytest.mark.parametrize("work", [restarts, kills])
+def test_all_ends_right_and_leaves_nothing(work):
+    """In short; `cargo xtask bench load` does it at length."""
+    load(work, 1)
