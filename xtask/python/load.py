@@ -16,18 +16,18 @@ from jupyter_core.utils import run_sync
 from session import HOME, PREPARED, ROOT, Session, problem, read, stream
 
 
-def left():
+def in_use():
     """The processes of kernels, their folders, and the locks that are held."""
     processes = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True, check=True)
-    kernels = [line for line in processes.stdout.splitlines() if line.startswith(str(HOME))]
-    kernels += map(str, (HOME / "kernels").glob("*"))
+    found = [line for line in processes.stdout.splitlines() if line.startswith(str(HOME))]
+    found += (HOME / "kernels").glob("*")
     for file in (HOME / "lock", PREPARED / "lock"):
         with open(file, "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                kernels.append(str(file))
-    return sorted(kernels)
+                found.append(file)
+    return set(found)
 
 
 def tutorial(folder):
@@ -81,14 +81,15 @@ def kills(n):
 
 def load(work, n):
     """Puts one of these loads on kernels and returns how it went."""
-    before, start = left(), time.monotonic()
+    before, start = in_use(), time.monotonic()
     work(n)
-    if set(left()) - set(before):
+    if in_use() - before:
         # On a busy machine Jupyter kills kernels that do not end in time. A later start deletes what
         # these leave, once it is a minute old.
         time.sleep(61)
         Session().end()
-    assert set(left()) <= set(before), f"{work.__name__} left {set(left()) - set(before)}"
+    left = in_use() - before
+    assert not left, f"{work.__name__} left {left}"
     return f"{n} {work.__name__}: all right and nothing left, in {time.monotonic() - start:.0f} s"
 
 
