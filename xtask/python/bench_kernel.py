@@ -8,10 +8,11 @@ speed does so for all.
 """
 
 import statistics
-import subprocess
 import sys
 import time
 from contextlib import ExitStack
+
+import psutil
 
 from session import NOTEBOOKS, ROOT, Session, problem, read
 
@@ -56,14 +57,9 @@ def seconds(session, cell):
 
 def memory(session):
     """Gigabytes that are resident, of a kernel and all that it has started."""
-    rows = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    rows = [tuple(map(int, row.split())) for row in rows]
-    family = {session.client.km.provisioner.process.pid}
-    for _ in range(4):
-        family |= {pid for pid, parent, _ in rows if parent in family}
-    return sum(size for pid, _, size in rows if pid in family) * 1024 / 1e9
+    kernel = psutil.Process(session.client.km.provisioner.process.pid)
+    family = [kernel, *kernel.children(recursive=True)]
+    return sum(process.memory_info().rss for process in family) / 1e9
 
 
 def code_cells():
