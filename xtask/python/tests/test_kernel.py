@@ -1,5 +1,6 @@
 """The kernel: right gradients and types, short errors, apart from other kernels, offline."""
 
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import threading
 import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -205,32 +207,23 @@ def osf_io(tmp_path):
     )
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
-    listener = socket.create_server(("localhost", 0))
 
-    def read_head(client):
-        """A client may send the lines one by one."""
-        head = b""
-        while not head.endswith(b"\r\n\r\n") and (received := client.recv(4096)):
-            head += received
+    class Proxy(BaseHTTPRequestHandler):
+        def do_CONNECT(self):
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(ssl.SSLError):  # the certificate is refused
+                Proxy(tls.wrap_socket(self.connection, server_side=True), self.client_address, self.server)
 
-    def serve():
-        while True:
-            try:
-                client, _ = listener.accept()
-                read_head(client)
-                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                client = tls.wrap_socket(client, server_side=True)
-                read_head(client)
-                moved = b"HTTP/1.1 302 Found\r\nLocation: http://localhost:9/\r\nContent-Length: 0\r\n\r\n"
-                client.sendall(moved)
-            except ssl.SSLError:
-                pass  # the certificate is refused
-            except OSError:
-                return  # the test is over
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", "http://localhost:9/")
+            self.end_headers()
 
-    threading.Thread(target=serve, daemon=True).start()
-    yield listener.getsockname()[1], certificate
-    listener.close()
+    with HTTPServer(("localhost", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield server.server_port, certificate
+        server.shutdown()
 
 
 def test_a_download_trusts_the_certificates_that_are_named_and_no_http(session, osf_io):
