@@ -64,6 +64,13 @@ class Session:
         self.seconds = time.monotonic() - start
         return cell
 
+    def ok(self, cell):
+        """Runs a cell, which must do what its tag says, and returns what it prints."""
+        cell = self.run(cell)
+        if what := problem(cell):
+            raise RuntimeError(f"a cell {what}: {cell.source}")
+        return stream(cell)
+
     def is_dead(self):
         return not self.client.km.has_kernel or self.client.km.provisioner.process.poll() is not None
 
