@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 import torch_reference as reference
-from session import ROOT, START, Session, problem, read, stream
+from session import ROOT, START, Session, read
 
 FOLDER = ROOT / "target/bench"
 RUNS = 7
@@ -48,17 +48,9 @@ def start():
     """A kernel in the bench's folder that has helpers."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     session = Session(FOLDER)
-    run(session, START)
-    run(session, FUNCTIONS)
+    session.ok(START)
+    session.ok(FUNCTIONS)
     return session
-
-
-def run(session, cell):
-    """Runs a cell and returns what it prints."""
-    cell = session.run(cell)
-    if what := problem(cell):
-        sys.exit(f"bench: a cell {what}: {cell.source}")
-    return stream(cell)
 
 
 # ---- parity
@@ -125,10 +117,10 @@ def compare(name, in_torch, tensors):
     with start() as session:
         for cell in read(name):
             if cell.cell_type == "code":
-                printed += run(session, cell).splitlines()
+                printed += session.ok(cell).splitlines()
             for after, tensor, source, *_ in tensors:
                 if after == cell.id:
-                    run(session, f'dump("{tensor}.f32", &({source}))?;')
+                    session.ok(f'dump("{tensor}.f32", &({source}))?;')
     recordings = [FOLDER / "W3D4_stringer_oribinned1.npz", FOLDER / "simulated_recording_seed1.npz"]
     recording = next(path for path in recordings if path.exists())
     lines, theirs = in_torch(recording)
@@ -170,12 +162,12 @@ def seconds(work):
 
 def speed():
     session = start()
-    run(session, 'simulate_recording("simulated_recording_seed1.npz", 1)?;')
+    session.ok('simulate_recording("simulated_recording_seed1.npz", 1)?;')
     resp, stimuli = reference.load(FOLDER / "simulated_recording_seed1.npz")
     stored, deflated = FOLDER / "stored_f32.npz", FOLDER / "deflated_f64.npz"
     np.savez(stored, resp=resp, stimuli=stimuli.squeeze())
     np.savez_compressed(deflated, resp=resp.double(), stimuli=stimuli.squeeze().double())
-    run(session, """
+    session.ok("""
         let (resp_all, stimuli_all) = load_data("stored_f32.npz", 1)?;
         let Split { resp_train, stimuli_train, .. } =
             split(&mut TorchRng::manual_seed(4), &resp_all, &stimuli_all)?;
@@ -212,7 +204,7 @@ def speed():
     print("| work | here | PyTorch, NumPy, matplotlib | ratio | limit |\n|---|---|---|---|---|")
     missed = []
     for name, limit, source, in_torch in works:
-        in_cell = lambda: float(run(session, f'println!("{{}}", {source});').split()[-1])
+        in_cell = lambda: float(session.ok(f'println!("{{}}", {source});').split()[-1])
         in_cell(), in_torch()  # to warm up
         pairs = [(in_cell(), in_torch()) for _ in range(RUNS)]
         ours, theirs = (statistics.median(times) for times in zip(*pairs))

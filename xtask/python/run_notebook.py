@@ -78,7 +78,7 @@ def run(path, executed):
 
 
 def prepare():
-    with Session(startup_timeout=3600) as session:
+    with Session() as session:
         cell = session.run(':dep helpers = { path = "../helpers" }\nuse helpers::*;\nlet one = 1;')
         if what := problem(cell):
             print(f"the first cell {what}")

@@ -12,7 +12,10 @@ from nbclient.exceptions import DeadKernelError
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-TOO_LONG = 1800  # seconds
+TOO_LONG = 3600  # seconds
+
+PREPARED = Path(os.environ["JUPYTER_PATH"]).parent  # what kernels start from
+HOME = PREPARED.parent  # all that is set up
 
 DEPENDENCY = f":dep helpers = {{ path = {json.dumps(str(ROOT / 'helpers'))} }}"
 START = f"{DEPENDENCY}\nuse helpers::*;\nsetup()?;"
@@ -29,16 +32,16 @@ def read(name="W1D5_Tutorial1"):
 class Session:
     """The Rust kernel, started in a folder. With `argv`, another program as the kernel."""
 
-    def __init__(self, folder=NOTEBOOKS, argv=None, startup_timeout=600):
+    def __init__(self, folder=NOTEBOOKS, argv=None):
         start = time.monotonic()
         self.client = NotebookClient(
             nbformat.v4.new_notebook(), kernel_name="rust", allow_errors=True, timeout=TOO_LONG,
-            startup_timeout=startup_timeout, resources={"metadata": {"path": str(folder)}},
+            startup_timeout=TOO_LONG, resources={"metadata": {"path": str(folder)}},
         )
-        self.manager = self.client.create_kernel_manager()
+        self.client.create_kernel_manager()
         env = os.environ
         if argv:
-            self.manager._kernel_spec = KernelSpec(
+            self.client.km._kernel_spec = KernelSpec(
                 argv=argv, display_name="Rust", language="rust", interrupt_mode="message"
             )
             # With this variable stock evcxr finds the kernel.json that it replaces.
@@ -60,6 +63,13 @@ class Session:
             cell.outputs.append(nbformat.v4.new_output("error", ename="DeadKernel", evalue="the kernel died"))
         self.seconds = time.monotonic() - start
         return cell
+
+    def ok(self, cell):
+        """Runs a cell, which must do what its tag says, and returns what it prints."""
+        cell = self.run(cell)
+        if what := problem(cell):
+            raise RuntimeError(f"a cell {what}: {cell.source}")
+        return stream(cell)
 
     def is_dead(self):
         return not self.client.km.has_kernel or self.client.km.provisioner.process.poll() is not None

@@ -141,11 +141,7 @@ fn bench(what: Bench) -> Result<()> {
             bench.arg(evcxr::stock()?).arg(Environment::torch()?.install()?);
             bench
         }
-        Bench::Load => {
-            let mut bench = script(&python, "load.py");
-            bench.env("DECODING_HOME", store::home()?);
-            bench
-        }
+        Bench::Load => script(&python, "load.py"),
         Bench::Parity | Bench::Speed => {
             let _lock = store::lock()?;
             let mut bench = script(&Environment::torch()?.install()?, "bench_torch.py");
@@ -181,7 +177,6 @@ fn test() -> Result<()> {
     pytest.args(["-m", "pytest", "--verbose", "--durations=0", "-p", "no:cacheprovider"]);
     pytest
         .arg(root().join("xtask/python/tests"))
-        .env("DECODING_HOME", store::home()?)
         .env("EVCXR_PROGRAM", evcxr::installed()?.context("evcxr is installed")?)
         .env("JUPYTER_LAB", python.with_file_name("jupyter-lab"));
     run(prepared.for_jupyter(&mut pytest))

@@ -74,28 +74,24 @@ pub fn problems() -> Vec<String> {
     if python::active_conda().is_none() && python::base_python().is_none() {
         problems.push(python::NO_PYTHON.into());
     }
-    match store::home() {
-        Err(err) => problems.push(err.to_string()),
-        Ok(home) if !is_writable(&home) => {
-            problems
-                .push(format!("{}, or set DECODING_HOME to a folder that is", cannot_write(&home)));
-        }
-        Ok(home) => {
-            if let Some(free) = free_gb(&home).filter(|&free| free < 2.0) {
-                problems.push(format!(
-                    "the disk is full: expected 2 GB free for {}, got {free:.1} GB: make room \
-                     and run this again",
-                    home.display()
-                ));
-            }
+    for (folder, note) in [
+        (store::home(), "or set DECODING_HOME to a folder that is"),
+        (toolchain::cargo_home(), "because cargo keeps crates there"),
+    ] {
+        match folder {
+            Ok(folder) if is_writable(&folder) => {}
+            Ok(folder) => problems.push(format!("{}, {note}", cannot_write(&folder))),
+            Err(err) => problems.push(err.to_string()),
         }
     }
-    match toolchain::cargo_home() {
-        Ok(home) if is_writable(&home) => {}
-        Ok(home) => {
-            problems.push(format!("{}, because cargo keeps crates there", cannot_write(&home)));
-        }
-        Err(err) => problems.push(err.to_string()),
+    if let Ok(home) = store::home()
+        && let Some(free) = free_gb(&home).filter(|&free| free < 2.0)
+    {
+        problems.push(format!(
+            "the disk is full: expected 2 GB free for {}, got {free:.1} GB: make room and run this \
+             again",
+            home.display()
+        ));
     }
     problems
 }

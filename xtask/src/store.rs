@@ -14,13 +14,14 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
+use crate::root;
+
 const MARK: &str = "complete";
 
 /// The folder of everything that is set up.
 pub fn home() -> Result<PathBuf> {
     if let Some(home) = std::env::var_os("DECODING_HOME").filter(|home| !home.is_empty()) {
-        return std::path::absolute(home)
-            .context("DECODING_HOME is not a path: set it to a folder");
+        return Ok(root().join(home)); // the same folder for a kernel, which starts in another one
     }
     let data =
         dirs::data_dir().context("HOME is not set: set it, or DECODING_HOME, to a folder")?;

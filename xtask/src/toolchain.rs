@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use crate::command::{first_line, run};
 use crate::root;
 
+const NO_RUST: &str = "there is no rustc: install Rust from https://rustup.rs";
+
 /// The version in `rust-toolchain.toml`, which rustup follows.
 pub fn version() -> &'static str {
     let toolchain = include_str!("../../rust-toolchain.toml");
@@ -21,7 +23,7 @@ pub fn version() -> &'static str {
 /// What is wrong with the installed Rust, and what to do about it.
 pub fn problem() -> Option<String> {
     let Some(got) = first_line("rustc", &["--version"]) else {
-        return Some("there is no rustc: install Rust from https://rustup.rs".into());
+        return Some(NO_RUST.into());
     };
     if numbers(&got) < numbers(version()) {
         return Some(format!(
@@ -57,7 +59,7 @@ pub fn cargo() -> Command {
 /// What the compiled crates depend on: version, commit and host of rustc.
 pub fn identity() -> Result<String> {
     let rustc = Command::new("rustc").arg("-vV").current_dir(root()).output();
-    let rustc = rustc.context("there is no rustc: install Rust from https://rustup.rs")?;
+    let rustc = rustc.context(NO_RUST)?;
     Ok(String::from_utf8_lossy(&rustc.stdout).into_owned())
 }
 

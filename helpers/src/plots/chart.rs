@@ -100,7 +100,8 @@ fn draw_axes<DB: DrawingBackend>(area: &Area<DB>, axes: &Axes) -> DrawResult<DB>
     let mut chart = build_chart(area, &x_scale, y_scale.clone(), headroom)?;
     let mut shown = Vec::new();
     for (i, series) in axes.series.iter().enumerate() {
-        let color = CURVES[axes.number(i) % CURVES.len()];
+        let number = axes.number(i);
+        let color = CURVES[number % CURVES.len()];
         let stacked = axes.stacked(i);
         let tops = stacked.iter().map(|(_, top)| *top);
         let points: Vec<(f64, f64)> = series.x.iter().copied().zip(tops).collect();
@@ -118,8 +119,7 @@ fn draw_axes<DB: DrawingBackend>(area: &Area<DB>, axes: &Axes) -> DrawResult<DB>
             }
             Kind::Points => {
                 let style = color.mix(if points.len() > 50 { 0.6 } else { 0.9 });
-                let marker =
-                    |at| EmptyElement::at(at) + marker(axes.number(i), (0, 0), MARKER, &style);
+                let marker = |at| EmptyElement::at(at) + marker(number, (0, 0), MARKER, &style);
                 chart.draw_series(shown_points().map(marker))?
             }
             Kind::Bars => {
@@ -135,7 +135,6 @@ fn draw_axes<DB: DrawingBackend>(area: &Area<DB>, axes: &Axes) -> DrawResult<DB>
                 chart.draw_series(line)?
             }
         };
-        let number = axes.number(i);
         add_to_legend(anno, series, number, color);
         if series.kind == Kind::Line && axes.number(axes.series.len()) > 1 {
             // A marker with a white rim tells lines apart, besides the color: at the peak of a tuning

@@ -9,12 +9,9 @@ import nbformat
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from session import ROOT, START, Session, problem, stream  # noqa: E402
+from session import HOME, ROOT, START, Session, problem, stream  # noqa: E402
 
 os.environ.pop("LD_LIBRARY_PATH", None)  # cargo sets it, and a kernel must not need it
-
-HOME = Path(os.environ["DECODING_HOME"])
-PREPARED = Path(os.environ["JUPYTER_PATH"]).parent
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The kernel: right gradients and types, short errors, apart from other kernels, offline."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,13 +12,16 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import HOME, PREPARED, kernels, run
+from conftest import kernels, run
+from load import kills, load, restarts
 from nbformat.v4 import new_code_cell
-from session import ROOT, START, Session, problem, stream
+from session import HOME, PREPARED, ROOT, START, Session, problem, stream
 
 
 def expected_to_fail(source):
@@ -46,11 +50,9 @@ def test_the_standard_library_is_found_wherever_cells_are_compiled(session):
 
 
 @pytest.mark.parametrize("source", [
-    'todo!("Exercise 0: say what to do");',
     'load_data("no/such/file.npz", 1)?;',
     "Tensor::zeros((2, 3), DType::F32, &Device::Cpu)?.reshape(7)?;",
     "Tensor::zeros((2, 3), DType::F32, &Device::Cpu)?.reshape(7).unwrap();",
-    'println!("{}", vec![0, 90][2 * std::env::args().count()]);',
 ])
 def test_errors_in_cells_are_short(session, source):
     cell = session.run(expected_to_fail(source))
@@ -63,11 +65,6 @@ def test_a_cell_that_does_not_do_what_its_tag_says_is_noticed(session):
     assert problem(session.run(expected_to_fail('println!("nothing is wrong here");')))
     for source in ["assert_eq!(1 + 1, 3);", '"one".parse::<usize>()?;', 'let n: usize = "a word";']:
         assert problem(session.run(source)), source
-
-
-def test_a_dead_process_is_noticed():
-    with Session() as session:
-        assert problem(session.run("std::process::abort();"))
 
 
 def test_types_of_variables_are_found(session):
@@ -93,8 +90,8 @@ def files(folder):
 
 def test_kernels_compile_the_versions_of_the_workspaces_lock_file():
     def locked(file):
-        packages = file.read_text().split("[[package]]")[1:]
-        return {tuple(line.split('"')[1] for line in p.splitlines()[1:3]) for p in packages}
+        packages = tomllib.loads(file.read_text())["package"]
+        return {(package["name"], package["version"]) for package in packages}
 
     in_kernel = locked(PREPARED / "prepared/build/Cargo.lock")
     assert len(in_kernel) > 50
@@ -125,13 +122,14 @@ def test_ten_kernels_at_once_keep_to_themselves_and_leave_nothing(tmp_path):
     assert files(PREPARED) == prepared
 
 
-def test_a_kernel_deletes_what_kernels_left_when_the_machine_stopped(tmp_path):
+def test_a_kernel_deletes_what_others_left_and_its_own_death_is_noticed(tmp_path):
     left = HOME / "kernels/kernel-left"
     left.mkdir()
     (left / "lock").touch()
     os.utime(left, (0, 0))  # it has been there for more than a minute
-    Session(tmp_path).end()
-    assert not left.exists()
+    with Session(tmp_path) as session:
+        assert not left.exists()
+        assert problem(session.run("std::process::abort();"))
 
 
 HOSTILE = {
@@ -209,32 +207,23 @@ def osf_io(tmp_path):
     )
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
-    listener = socket.create_server(("localhost", 0))
 
-    def read_head(client):
-        """A client may send the lines one by one."""
-        head = b""
-        while not head.endswith(b"\r\n\r\n") and (received := client.recv(4096)):
-            head += received
+    class Proxy(BaseHTTPRequestHandler):
+        def do_CONNECT(self):
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(ssl.SSLError):  # the certificate is refused
+                Proxy(tls.wrap_socket(self.connection, server_side=True), self.client_address, self.server)
 
-    def serve():
-        while True:
-            try:
-                client, _ = listener.accept()
-                read_head(client)
-                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                client = tls.wrap_socket(client, server_side=True)
-                read_head(client)
-                moved = b"HTTP/1.1 302 Found\r\nLocation: http://localhost:9/\r\nContent-Length: 0\r\n\r\n"
-                client.sendall(moved)
-            except ssl.SSLError:
-                pass  # the certificate is refused
-            except OSError:
-                return  # the test is over
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", "http://localhost:9/")
+            self.end_headers()
 
-    threading.Thread(target=serve, daemon=True).start()
-    yield listener.getsockname()[1], certificate
-    listener.close()
+    with HTTPServer(("localhost", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield server.server_port, certificate
+        server.shutdown()
 
 
 def test_a_download_trusts_the_certificates_that_are_named_and_no_http(session, osf_io):
@@ -312,3 +301,9 @@ def test_a_kernel_outlives_a_client_that_asks_and_leaves(tmp_path):
         control.close(linger=0)
     assert run(session, 'println!("{}", 1 + 1);') == "2\n"
     session.end()
+
+
+@pytest.mark.parametrize("work", [restarts, kills])
+def test_all_ends_right_and_leaves_nothing(work):
+    """In short; `cargo xtask bench load` does it at length."""
+    load(work, 1)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import PREPARED, by_id, kernels, run, run_all, solved
+from conftest import by_id, kernels, run, run_all, solved
 from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
 from run_notebook import compare_with_published
-from session import NOTEBOOKS, ROOT, Session, read
+from session import NOTEBOOKS, PREPARED, ROOT, Session, read
 
 
 @pytest.fixture(scope="module")

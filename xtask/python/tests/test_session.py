@@ -14,8 +14,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from jupyter_client import KernelManager
 from jupyter_client.connect import write_connection_file
+from jupyter_client.manager import start_new_kernel
 
 EVCXR = os.environ["EVCXR_PROGRAM"]
 
@@ -68,15 +68,9 @@ class Session:
         self.cells = {}
 
     def __enter__(self):
-        self.manager = KernelManager(kernel_name="rust")
-        self.manager.start_kernel(env=self.environment, cwd=self.folder)
-        self.client = self.manager.client()
-        self.client.start_channels()
-        try:
-            self.client.wait_for_ready(timeout=120)
-        except RuntimeError:
-            self.__exit__()
-            raise
+        self.manager, self.client = start_new_kernel(
+            startup_timeout=120, kernel_name="rust", env=self.environment, cwd=self.folder
+        )
         return self
 
     def __exit__(self, *_):
@@ -412,12 +406,6 @@ def test_stdin_is_empty(s):
     assert s.ok('std::process::Command::new("cat").output()?.stdout.len()').shown() == ["0"]
 
 
-def test_first_count_is_one():
-    with Session() as s:
-        assert s.run("let a = 1;").reply["execution_count"] == 1
-        assert s.run("let b = 1;").reply["execution_count"] == 2
-
-
 def test_unbalanced_code_is_an_error(s):
     s.ok("let kept = 1;")
     for code in ("}", "/*", "/* open\nlet a = 1;", "let a = 1; }", "fn g() { if true { }",
@@ -456,16 +444,19 @@ def test_requests_are_answered(s):
 
 def small_crate(folder, name):
     (folder / "src").mkdir(parents=True)
-    (folder / "Cargo.toml").write_text(f'[package]\nname = "{name}"\nedition = "2024"\n')
+    (folder / "Cargo.toml").write_text(f'[package]\nname = "{name}"\nedition = "2024"\n[workspace]\n')
     (folder / "src/lib.rs").write_text("pub fn answer() -> i32 { 42 }\n")
 
 
-def test_compilation_of_a_dependency_is_shown(tmp_path):
-    small_crate(tmp_path / "my-crate", "my-crate")
-    with Session() as s:
-        cell = s.ok(f':dep my-crate = {{ path = "{tmp_path}/my-crate" }}\nmy_crate::answer()')
+def test_a_dependency_is_compiled_in_any_folder_and_that_is_shown(tmp_path):
+    """A folder that has spaces in its name and is the root of a workspace."""
+    folder = tmp_path / "with spaces"
+    small_crate(folder / "my-crate", "my-crate")
+    (folder / "Cargo.toml").write_text("[workspace]\n")
+    with Session(folder, EVCXR_TMPDIR=str(folder / "build dir"), TMPDIR=str(folder)) as s:
+        cell = s.ok(f':dep my-crate = {{ path = "{folder}/my-crate" }}\nlet a = my_crate::answer();')
         assert "Compiling my-crate" in cell.text(), cell.outputs
-        assert cell.shown() == ["42"]
+        assert s.ok("a").shown() == ["42"]
 
 
 def test_error_of_a_missing_crate_says_what_to_do():
@@ -473,14 +464,6 @@ def test_error_of_a_missing_crate_says_what_to_do():
     with Session(CARGO_NET_OFFLINE="true", EVCXR_MISSING_CRATE_HINT=hint) as s:
         cell = s.run(':dep no_such_crate_anywhere = "1"')
         assert_error(cell, "CompileError", "get it with `get no_such_crate_anywhere`")
-
-
-def test_a_folder_may_have_spaces(tmp_path):
-    folder = tmp_path / "with spaces"
-    folder.mkdir()
-    with Session(folder, EVCXR_TMPDIR=str(folder / "build dir")) as s:
-        s.ok("let a = 1;")
-        assert s.ok("a + 1").shown() == ["2"]
 
 
 def test_prelude_may_use_a_dependency_of_the_configuration(tmp_path):
@@ -502,14 +485,6 @@ def test_configuration_that_fails_ends_the_kernel_with_the_reason(tmp_path):
     )
     assert ended.returncode != 0
     assert "cannot find function `no_such_function`" in plain(ended.stderr)
-
-
-def test_a_workspace_above_the_build_directory_does_no_harm(tmp_path):
-    (tmp_path / "Cargo.toml").write_text("[workspace]\n")
-    small_crate(tmp_path / "mine", "mine")
-    (tmp_path / "mine/Cargo.toml").open("a").write("[workspace]\n")
-    with Session(EVCXR_TMPDIR=str(tmp_path / "build"), TMPDIR=str(tmp_path)) as s:
-        assert s.ok(f':dep mine = {{ path = "{tmp_path}/mine" }}\nmine::answer()').shown() == ["42"]
 
 
 def test_values_are_shown_by_their_own_display_or_by_debug(s):
@@ -570,7 +545,7 @@ def test_code_is_compiled_where_it_is_not_run(tmp_path):
             assert session.ok('println!("run");').text() == expected
 
 
-def test_names_are_completed_before_any_cell_was_run():
+def test_names_are_completed_before_any_cell_was_run_and_the_first_count_is_one():
     with Session() as session:
         code = "let text = String::new(); text.is_emp"
         id = session.client.complete(code)
@@ -578,3 +553,4 @@ def test_names_are_completed_before_any_cell_was_run():
         while reply["parent_header"].get("msg_id") != id:
             reply = session.client.get_shell_msg(timeout=60)
         assert "is_empty()" in reply["content"]["matches"]
+        assert [session.ok("let a = 1;").reply["execution_count"] for _ in range(2)] == [1, 2]
