@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -98,17 +99,20 @@ def lesson(page, sources, solution):
 
     # All cells run before anything is changed.
     videos = []
-    page.on("request", lambda request: videos.append(request.url) if "youtube" in request.url else None)
+    is_video = re.compile("youtube|bilibili").search
+    page.on("request", lambda request: videos.append(request.url) if is_video(request.url) else None)
     notebook.menu("Run", "Run All Cells")
     notebook.says("44-train", "iteration 50/50")
     notebook.idle()
     notebook.says("18-borrowing-error", "borrow of moved value")
     assert videos == []
-    player = notebook.cell("13-video-1-player").locator("summary", has_text="YouTube")
-    with page.expect_request("**/embed/**"):
-        player.click()
-    assert len(videos) == 1
-    player.click()
+    for site in ["YouTube", "Bilibili"]:
+        videos.clear()
+        fold = notebook.cell("13-video-1-player").locator("summary", has_text=site)
+        with page.expect_request(re.compile("/embed/|player.html")):
+            fold.click()
+        assert len(videos) == 1
+        fold.click()
     figures(notebook)
     notebook.says("27-check-2-2", "not yet: write your own code")
     notebook.says("43-check-3-2", "not yet: write your own code")
