@@ -140,7 +140,8 @@ fn draw_axes<DB: DrawingBackend>(area: &Area<DB>, axes: &Axes) -> DrawResult<DB>
             // A marker with a white rim tells lines apart, besides the color: at the peak of a tuning
             // curve, and at the end of a loss curve, which begins at its peak.
             let peak = shown_points().max_by(|a, b| a.1.total_cmp(&b.1));
-            let marked = if peak == shown_points().next() { shown_points().last() } else { peak };
+            let marked =
+                if peak == shown_points().next() { shown_points().next_back() } else { peak };
             chart.draw_series(marked.map(|at| {
                 EmptyElement::at(at)
                     + marker(number, (0, 0), 5.0, &WHITE)
