@@ -345,8 +345,9 @@ fn correct_likelihoods_in_many_styles() {
         |p, c| chosen(&p.to_dtype(DType::F64)?, c)?.mean_all()?.neg()?.to_dtype(DType::F32),
     ];
     assert_all(answers.map(|answer| ("ok: ", check_exercise_nll(answer).unwrap())));
-    let boxed: Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor>> = Box::new(loss::nll);
-    assert_all([("ok: ", check_exercise_nll(boxed).unwrap())]);
+    let factor = 1.0;
+    let closure = |p: &Tensor, c: &Tensor| loss::nll(p, c)? * factor;
+    assert_all([("ok: ", check_exercise_nll(closure).unwrap())]);
 }
 
 #[test]
