@@ -12,6 +12,7 @@ mod bonus;
 mod training;
 pub mod unanswered;
 
+use std::cmp::Reverse;
 use std::{env, fmt};
 
 use candle_core::{DType, Device, Error, Module, Result, Tensor, Var, bail};
@@ -99,6 +100,8 @@ type Mistakes = Vec<(Tensor, &'static str)>;
 
 const KEEP_GRADIENTS: &str = "compute with tensors all the way, without detach() or to_vec";
 
+const PANICKED: &str = "your code panicked:\t";
+
 /// Runs the learner's code; an error or a panic in it becomes the hint.
 fn run<T>(answer: impl FnOnce() -> Result<T>) -> Result<T> {
     let (result, unsolved) = unsolved::watch(|| catch_panic(answer));
@@ -111,7 +114,7 @@ fn run<T>(answer: impl FnOnce() -> Result<T>) -> Result<T> {
     let (what, message) = match result {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(err)) => ("your code returned an error:\t", err.to_string()),
-        Err(payload) => ("your code panicked:\t", panic_message(&*payload).to_owned()),
+        Err(payload) => (PANICKED, panic_message(&*payload).to_owned()),
     };
     let what = if message.starts_with(unanswered::HINT) { "" } else { what };
     Err(Error::Msg(format!("{what}{}", message.lines().next().unwrap_or_default())))
@@ -145,7 +148,18 @@ fn first_mismatch(
 
 /// The hint of the mistake that gives the numbers in `got`, or of a factor between them and the right
 /// numbers.
-fn matching_hint(got: &Tensor, expected: &Tensor, mistakes: Mistakes) -> Result<Option<String>> {
+fn matching_hint(
+    got: &Tensor,
+    expected: &Tensor,
+    mut mistakes: Mistakes,
+) -> Result<Option<String>> {
+    if to_vec(got)?.iter().all(|&x| x == 0.0) {
+        return Ok(None); // many mistakes give zeros
+    }
+    for decimals in 0..4 {
+        let rounded = expected.round_to(decimals)?;
+        mistakes.push((rounded, "keep all digits: these numbers are rounded"));
+    }
     for (wrong, hint) in mistakes {
         if wrong.dims() == got.dims() && first_mismatch(got, &wrong, ROUNDING)?.is_none() {
             return Ok(Some(hint.to_owned()));
@@ -157,6 +171,7 @@ fn matching_hint(got: &Tensor, expected: &Tensor, mistakes: Mistakes) -> Result<
     let factor = dot(got)? / dot(expected)?;
     let rounded: f64 = format!("{factor:.3e}").parse().unwrap_or(factor); // to 4 digits
     let is_multiple = expected.elem_count() > 1
+        && rounded != 1.0
         && first_mismatch(got, &(expected * factor)?, ROUNDING)?.is_none();
     Ok(is_multiple.then(|| {
         format!("look for the factor: all numbers are {rounded} times what they should be")
@@ -184,7 +199,8 @@ fn compare(
 /// Checks the shape and the type of an answer.
 fn expect_shape(got: &Tensor, expected: &[usize], what: &str) -> Result<()> {
     if got.dims() != expected {
-        bail!("{what} should have shape {expected:?}, got {:?}", got.dims())
+        let hint = if expected.is_empty() { ":\tuse sum_all() or mean_all()" } else { "" };
+        bail!("{what} should have shape {expected:?}, got {:?}{hint}", got.dims())
     }
     if got.dtype() != DType::F32 {
         bail!(
@@ -208,13 +224,15 @@ fn flatten(vars: &[Var]) -> Result<Vec<f32>> {
 
 const NAMES: [&str; 4] = ["W_in", "b_in", "W_out", "b_out"];
 
-/// The reference of exercise 2.2: a network with the parameters of the learner's network.
-fn reference(vars: &[Var]) -> Result<DeepNetReLU> {
+/// The reference of exercise 2.2: a network with the parameters of the learner's network, which may
+/// list them in any order.
+fn reference(mut vars: Vec<Var>) -> Result<DeepNetReLU> {
+    vars.sort_by_key(|var| Reverse((var.dims().first().copied(), var.elem_count())));
     let dims: Vec<&[usize]> = vars.iter().map(|var| var.dims()).collect();
     let is_f32 = vars.iter().all(|var| var.dtype() == DType::F32);
     match dims[..] {
         [&[m, n], &[m1], &[1, m2], &[1]] if m == m1 && m == m2 && m > 0 && n > 0 && is_f32 => {
-            DeepNetReLU::from_vars(vars.to_vec())
+            DeepNetReLU::from_vars(vars.clone())
         }
         _ => bail!(
             "leave struct, new() and vars() as they were: vars() should list W_in (n_hidden, \
@@ -236,6 +254,7 @@ fn mistakes(net: &DeepNetReLU, r: &Tensor) -> Result<Mistakes> {
         (output(Ok(z.clone()))?, "apply relu() to the hidden layer: no unit is rectified"),
         (output(Ok(z.clone()))?.relu()?, "apply relu() to the hidden layer instead of the output"),
         (y.relu()?, "return W_out h + b_out as it is: the output is rectified as well"),
+        (y.abs()?, "return W_out h + b_out as it is, without abs()"),
         (output(net.in_layer.forward(&r.relu()?))?, "apply relu() to what in_layer returns instead of the responses"),
         (net.forward(&r.relu()?)?, "apply relu() to the hidden layer alone: the responses are rectified, too"),
         (output(Ok(rectified_weights.clone()))?, "apply relu() to what in_layer returns instead of the weights"),
@@ -250,6 +269,7 @@ fn mistakes(net: &DeepNetReLU, r: &Tensor) -> Result<Mistakes> {
     let activations = [
         z.tanh(), ops::sigmoid(&z), z.gelu(), z.gelu_erf(), z.silu(), z.elu(1.0), z.abs(), z.sqr(),
         ops::leaky_relu(&z, 0.01), ops::leaky_relu(&z, 0.1), (z.exp()? + 1.0)?.log(), z.clamp(0f32, 6f32),
+        ops::softmax(&z, 1), z.relu()?.tanh(), z.relu()?.sqr(), z.minimum(0f32), z.sin(), z.exp(),
     ];
     for h in activations {
         mistakes.push((output(h)?, "use relu(): the hidden layer has another activation function"));
@@ -293,8 +313,8 @@ fn has_both_signs(tensor: &Tensor) -> Result<bool> {
 }
 
 fn exercise_2_2(net: &dyn Network) -> Result<String> {
-    let vars = run(|| Ok(net.vars()))?;
-    let reference = reference(&vars)?;
+    let reference = reference(run(|| Ok(net.vars()))?)?;
+    let vars = reference.vars();
     let r = test_stimuli(&reference)?;
     let n = r.dim(0)?;
     let before = flatten(&vars)?;
@@ -349,7 +369,8 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
     }
     let formula =
         "compute relu(W_in r + b_in) for the hidden layer, W_out h + b_out for the output";
-    let no_limit = "use relu(), without an upper limit: only large responses are decoded wrong";
+    let no_limit =
+        "compute without limits, such as clamp(): only large responses are decoded wrong";
     for (first, n_rows, otherwise) in
         [(0, FIRST_LARGE, formula), (FIRST_LARGE, n - FIRST_LARGE, no_limit)]
     {
@@ -364,6 +385,18 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
         )?;
     }
     compare_gradients(net, &vars, &reference, &ordinary(&r)?)?;
+
+    // Training changes the parameters, which a copy of them does not notice.
+    let scale = |factor: f64| vars.iter().try_for_each(|var| var.set(&(var.as_tensor() * factor)?));
+    scale(0.5)?;
+    let (got, expected) = (forward(&r), reference.forward(&r)?);
+    scale(2.0)?; // as before, without rounding
+    if first_mismatch(&got?, &expected, ROUNDING)?.is_some() {
+        bail!(
+            "compute with the parameters themselves, without copies of them: the outputs stay as they \
+             were when the parameters change, as in training"
+        )
+    }
     Ok(format!("exercise 2.2: outputs and gradients are right for {n} test stimuli"))
 }
 

@@ -106,7 +106,7 @@ fn correct_gradients_in_many_styles() {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn wrong_gradients_get_their_hint() {
-    let cases: [(&str, Gradient); 30] = [
+    let cases: [(&str, Gradient); 33] = [
         ("in place of unsolved::gradient(..)", |g| unsolved::gradient(g.r, &g.active, &g.error, g.w_out, g.n)),
         ("run the cell of the exercise first", |g| unanswered::gradient_of_w_in(g.net, g.r, g.ori)),
         ("your code panicked: no idea", |_| panic!("no idea")),
@@ -131,8 +131,15 @@ fn wrong_gradients_get_their_hint() {
         ("instead of applying relu()", |g| g.product(g.dl_dh()?.relu())),
         ("multiply the error by w_out", |g| g.product(g.active.broadcast_mul(&g.error)? * (2.0 / g.n))),
         ("all numbers are 2 times", |g| g.right()? * 2.0),
+        ("changes the parameters of net", |g| {
+            let w_in = g.net.in_layer.weight();
+            w_in.set(&(w_in.as_tensor() * 0.5)?)?;
+            g.by_backward(g.loss())
+        }),
+        ("follow the equation factor by factor", |g| g.product((g.error.abs()?.neg()?.matmul(g.w_out)? * &g.active)? * (2.0 / g.n))),
+        ("follow the equation factor by factor", |g| g.right()?.zeros_like()),
         ("follow the equation factor by factor", |g| g.right()?.clamp(-50f32, 50f32)),
-        ("follow the equation factor by factor", |g| g.right()?.round_to(1)),
+        ("these numbers are rounded", |g| g.right()?.round_to(1)),
         ("follow the equation factor by factor", |g| g.product(g.dl_dh()?.broadcast_mul(&g.error)? * &g.active)),
         ("follow the equation factor by factor", |g| g.product(g.error.sign()?.broadcast_mul(g.w_out)? * &g.active)),
         ("follow the equation factor by factor", |g| g.product(g.dl_dh()? * candle_nn::ops::sigmoid(&g.z)?)),
@@ -229,7 +236,7 @@ fn correct_sines_and_cosines_in_many_styles() {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn wrong_sines_and_cosines_get_their_hint() {
-    let cases: [(&str, ToSinCos); 22] = [
+    let cases: [(&str, ToSinCos); 23] = [
         ("what the solution computes. from_sin_cos is right.", unsolved::sin_cos),
         ("run the cell of the exercise first", unanswered::to_sin_cos),
         ("your code panicked: no idea", |_| panic!("no idea")),
@@ -247,8 +254,9 @@ fn wrong_sines_and_cosines_get_their_hint() {
         ("half the angle", |s| to_sin_cos(&(s / 2.0)?)),
         ("all numbers are 360 times", |s| to_sin_cos(s)? * 360.0),
         ("all numbers are -1 times", |s| to_sin_cos(s)?.neg()),
-        ("to_sin_cos: row 1, column 1 (5.37 degrees): expected 0.0936", |s| to_sin_cos(&s.round()?)),
-        ("in column 1 and its cosine in column 2", |s| to_sin_cos(s)?.round_to(2)),
+        ("to_sin_cos: row 1, column 1 (5.3736 degrees): expected 0.0936", |s| to_sin_cos(&s.round()?)),
+        ("these numbers are rounded", |s| to_sin_cos(s)?.round_to(2)),
+        ("the numbers are rounded", |s| to_sin_cos(s)?.round_to(3)),
         ("in column 1 and its cosine in column 2", |s| of_radians(s * (3.14 / 180.0))),
         ("in column 1 and its cosine in column 2", |s| to_sin_cos(s)?.abs()),
         ("in column 1 and its cosine in column 2", |s| Tensor::cat(&[part(s, 0)?, part(s, 1)?], 0)?.reshape(((), 2))),
@@ -263,7 +271,7 @@ fn wrong_sines_and_cosines_get_their_hint() {
         ("your code returned an error: ", |out| out.i((0, 2))),
     ];
     assert_all(cases.map(|(hint, from)| (hint, check_from(from))));
-    let cases: [(&str, Angle); 23] = [
+    let cases: [(&str, Angle); 25] = [
         ("use rem_euclid(360.0): half of the angles", |s, c| s.atan2(c).to_degrees()),
         ("instead of abs(), which mirrors", |s, c| s.atan2(c).to_degrees().abs()),
         ("instead of setting them to 0", |s, c| s.atan2(c).to_degrees().max(0.0)),
@@ -282,8 +290,10 @@ fn wrong_sines_and_cosines_get_their_hint() {
         ("covers only half of the circle", |s, c| (s / c).atan().to_degrees().rem_euclid(360.0)),
         ("asin() and acos() give NaN above 1", |s, _| s.asin().to_degrees().rem_euclid(360.0)),
         ("asin() and acos() give NaN above 1", |_, c| c.acos().to_degrees()),
-        ("rounded to whole degrees", |s, c| right_angle(s, c).round()),
-        ("use sin.atan2(cos), convert to degrees", |s, c| (right_angle(s, c) * 10.0).round() / 10.0),
+        ("these numbers are rounded", |s, c| right_angle(s, c).round()),
+        ("these numbers are rounded", |s, c| (right_angle(s, c) * 10.0).round() / 10.0),
+        ("these numbers are rounded", |s, c| (right_angle(s, c) * 100.0).round() / 100.0),
+        ("keep the fraction of a degree", |s, c| right_angle(s, c).floor()),
         ("instead of abs(), which mirrors", |s, c| (c / s.hypot(c)).acos().to_degrees()),
         ("use sin.atan2(cos), convert to degrees", |s, _| s.clamp(-1.0, 1.0).asin().to_degrees().rem_euclid(360.0)),
         ("do not double the angles", |s, c| right_angle(2.0 * s * c, c * c - s * s)),
@@ -335,19 +345,23 @@ fn correct_likelihoods_in_many_styles() {
         |p, c| chosen(&p.to_dtype(DType::F64)?, c)?.mean_all()?.neg()?.to_dtype(DType::F32),
     ];
     assert_all(answers.map(|answer| ("ok: ", check_exercise_nll(answer).unwrap())));
+    let factor = 1.0;
+    let closure = |p: &Tensor, c: &Tensor| loss::nll(p, c)? * factor;
+    assert_all([("ok: ", check_exercise_nll(closure).unwrap())]);
 }
 
 #[test]
 #[rustfmt::skip] // one line each answer
 fn wrong_likelihoods_get_their_hint() {
-    let cases: [(&str, LossFn); 27] = [
+    let cases: [(&str, LossFn); 29] = [
         ("in place of unsolved::nll(..)", unsolved::nll),
         ("run the cell of the exercise first", unanswered::nll),
         ("your code panicked: no idea", |_, _| panic!("no idea")),
         ("has no gradient, so training would learn nothing", |p, c| chosen(&p.detach(), c)?.mean_all()?.neg()),
         ("its gradient is not", |p, c| chosen(p, c)?.mean_all()?.neg()? + (p - p.detach())?.sum_all()?),
         ("should have type F32, got F64", |p, c| loss::nll(&p.to_dtype(DType::F64)?, c)),
-        ("should have shape [], got [1]", |p, c| loss::nll(p, c)?.reshape(1)),
+        ("its gradient is not: leave out what changes the gradient", |p, c| chosen(&(p.exp()? + 1e-15)?.log()?, c)?.mean_all()?.neg()),
+        ("should have shape [], got [1]: use sum_all() or mean_all()", |p, c| loss::nll(p, c)?.reshape(1)),
         ("one number, got one for each stimulus", |p, c| chosen(p, c)?.neg()),
         ("change the sign: log p", |p, c| chosen(p, c)?.mean_all()),
         ("instead of the sum", |p, c| chosen(p, c)?.sum_all()?.neg()),
@@ -355,6 +369,7 @@ fn wrong_likelihoods_get_their_hint() {
         ("also divided by the number of classes", |p, c| (p * one_hot(p, c)?)?.mean_all()?.neg()),
         ("as well, and change the sign", |p, c| (p * one_hot(p, c)?)?.mean_all()),
         ("instead of the number of classes", |p, c| chosen(p, c)?.sum_all()?.neg()? / p.dim(1)? as f64),
+        ("instead of 216", |p, c| chosen(p, c)?.sum_all()?.neg()? / 216.0),
         ("leave out exp()", |p, c| chosen(&p.exp()?, c)?.mean_all()?.neg()),
         ("the mean over all classes", |p, _| p.mean_all()?.neg()),
         ("the sum over all classes", |p, _| p.sum_all()?.neg()? / p.dim(0)? as f64),
@@ -412,7 +427,7 @@ fn correct_penalties_in_many_styles() {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn wrong_penalties_get_their_hint() {
-    let cases: [(&str, Penalty); 28] = [
+    let cases: [(&str, Penalty); 31] = [
         ("in place of unsolved::penalty(..)", unsolved::penalty),
         ("run the cell of the exercise first", unanswered::regularizer),
         ("your code panicked: no idea", |_, _, _| panic!("no idea")),
@@ -430,6 +445,9 @@ fn wrong_penalties_get_their_hint() {
         ("multiply each sum by its factor", |w, _, _| squares(w)? + absolutes(w)?),
         ("absolute weights by l1", |w, l2, _| (squares(w)? * l2)? + absolutes(w)?),
         ("squared weights by l2", |w, _, l1| squares(w)? + (absolutes(w)? * l1)?),
+        ("by l1, not by l2", |w, l2, _| (squares(w)? * l2)? + (absolutes(w)? * l2)?),
+        ("by l2, not by l1", |w, _, l1| (squares(w)? * l1)? + (absolutes(w)? * l1)?),
+        ("instead of fixed numbers", |w, _, _| (squares(w)? * 1e-2)? + (absolutes(w)? * 5e-4)?),
         ("l2 is squared", |w, l2, l1| squares(&(w * l2)?)? + (absolutes(w)? * l1)?),
         ("instead of subtracting it", |w, l2, l1| (squares(w)? * l2)? - (absolutes(w)? * l1)?),
         ("leave out the square root", |w, l2, l1| (squares(w)?.sqrt()? * l2)? + (absolutes(w)? * l1)?),

@@ -22,20 +22,21 @@ fn assert_hint(verdict: &Verdict, hint: &str) {
 /// The learner's `forward`, of exercise 2.2.
 type Forward = fn(&DeepNetReLU, &Tensor) -> Result<Tensor>;
 
-struct Answer {
+struct Answer<F> {
     net: DeepNetReLU,
-    forward: Forward,
+    forward: F,
 }
 
-impl Module for Answer {
+impl<F: Fn(&DeepNetReLU, &Tensor) -> Result<Tensor>> Module for Answer<F> {
     fn forward(&self, r: &Tensor) -> Result<Tensor> {
         (self.forward)(&self.net, r)
     }
 }
 
-impl Network for Answer {
+impl<F: Fn(&DeepNetReLU, &Tensor) -> Result<Tensor>> Network for Answer<F> {
+    /// In another order than that of the exercise's cell.
     fn vars(&self) -> Vec<Var> {
-        self.net.vars()
+        [self.net.out_layer.vars(), self.net.in_layer.vars()].concat()
     }
 }
 
@@ -100,7 +101,7 @@ fn correct_networks_in_many_styles() {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn wrong_networks_get_their_hint() {
-    let cases: [(&str, Forward); 45] = [
+    let cases: [(&str, Forward); 51] = [
         ("not yet: write your own code in place of unsolved::forward(..)", unsolved::forward),
         ("your code panicked: not yet implemented", |_, _| todo!()),
         ("not yet: run the cell of the exercise first", |_, r| unanswered::net(r)),
@@ -108,6 +109,7 @@ fn wrong_networks_get_their_hint() {
         ("test stimulus 1/12 (all responses 0, so only the biases count): expected ", |net, r| output(net, hidden(net, r))),
         ("instead of the output", |net, r| output(net, hidden(net, r))?.relu()),
         ("the output is rectified as well", |net, r| net.forward(r)?.relu()),
+        ("as it is, without abs()", |net, r| net.forward(r)?.abs()),
         ("instead of the responses", |net, r| output(net, hidden(net, &r.relu()?))),
         ("the responses are rectified, too", |net, r| net.forward(&r.relu()?)),
         ("instead of the weights", |net, r| output(net, hidden_by(net, r, net.in_layer.weight().relu()))),
@@ -126,10 +128,15 @@ fn wrong_networks_get_their_hint() {
         ("another activation function", |net, r| output(net, (hidden(net, r)?.exp()? + 1.0)?.log())),
         ("another activation function", |net, r| output(net, candle_nn::ops::leaky_relu(&hidden(net, r)?, 0.1))),
         ("another activation function", |net, r| output(net, hidden(net, r)?.abs())),
+        ("another activation function", |net, r| output(net, candle_nn::ops::softmax(&hidden(net, r)?, 1))),
+        ("another activation function", |net, r| output(net, hidden(net, r)?.relu()?.tanh())),
+        ("without limits, such as clamp(): only large responses are decoded wrong", |net, r| net.forward(r)?.clamp(-180f32, 180f32)),
         ("only large responses are decoded wrong", |net, r| output(net, hidden(net, r)?.clamp(0f32, 200f32))),
         ("compute relu(W_in r + b_in) for the hidden layer", |net, r| output(net, (hidden(net, r)? - 0.1)?.relu())),
         ("compute relu(W_in r + b_in) for the hidden layer", |net, r| output(net, hidden(net, r)?.gt(0f32)?.to_dtype(DType::F32))),
         ("compute relu(W_in r + b_in) for the hidden layer", |net, r| output(net, candle_nn::ops::leaky_relu(&hidden(net, r)?, 3e-5))),
+        ("compute relu(W_in r + b_in) for the hidden layer", |net, r| zeros(&net.forward(r)?)),
+        ("these numbers are rounded", |net, r| net.forward(r)?.round_to(2)),
         ("add b_in, as", |net, r| output(net, r.matmul(&net.in_layer.weight().t()?)?.relu())),
         ("b_in is added after relu()", |net, r| output(net, r.matmul(&net.in_layer.weight().t()?)?.relu()?.broadcast_add(net.in_layer.bias()))),
         ("add b_out, as", |net, r| hidden(net, r)?.relu()?.matmul(&net.out_layer.weight().t()?)),
@@ -153,6 +160,16 @@ fn wrong_networks_get_their_hint() {
         ("your code panicked: no idea", |_, _| panic!("{}", "no idea")),
     ];
     assert_all(cases.map(|(hint, forward)| (hint, check_forward(forward))));
+}
+
+#[test]
+fn copies_of_parameters_get_their_hint() {
+    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 30, 20).unwrap();
+    let w_in = net.in_layer.weight().affine(1.0, 0.0).unwrap();
+    let forward =
+        |net: &DeepNetReLU, r: &Tensor| output(net, hidden_by(net, r, Ok(w_in.clone()))?.relu());
+    let verdict = check_exercise_2_2(&Answer { net, forward }).unwrap();
+    assert_hint(&verdict, "without copies of them");
 }
 
 #[test]
@@ -285,6 +302,30 @@ fn train_on(g: Given, rows: impl Fn(usize) -> Vec<u32>) -> Result<Vec<f32>> {
     })
 }
 
+/// An epoch with a step for each batch of stimuli; returns the mean of their losses.
+fn train_batches(g: Given, size: usize, optimizer: &mut SGD) -> Result<f32> {
+    let mut mean = 0.0;
+    for first in (0..250).step_by(size) {
+        let n = size.min(250 - first);
+        let (data, labels) = (g.data.narrow(0, first, n)?, g.labels.narrow(0, first, n)?);
+        let loss = Given { data: &data, labels: &labels, ..g }.epoch(optimizer)?;
+        mean += loss * n as f32 / 250.0;
+    }
+    Ok(mean)
+}
+
+/// A training that ends early; `done` gets the loss and the loss before.
+fn train_until(g: Given, done: fn(f32, f32) -> bool) -> Result<Vec<f32>> {
+    let mut optimizer = SGD::new(g.net.vars(), g.learning_rate)?;
+    let mut losses = vec![g.epoch(&mut optimizer)?];
+    let mut last = f32::INFINITY;
+    while losses.len() < g.n_epochs && !done(losses[losses.len() - 1], last) {
+        last = losses[losses.len() - 1];
+        losses.push(g.epoch(&mut optimizer)?);
+    }
+    Ok(losses)
+}
+
 fn train_recursively(g: Given) -> Result<Vec<f32>> {
     if g.n_epochs == 0 {
         return Ok(Vec::new());
@@ -304,7 +345,7 @@ fn train_by<O: Optimizer>(g: Given, mut optimizer: O) -> Result<Vec<f32>> {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_trainings_in_many_styles() {
-    let answers: [Train; 18] = [
+    let answers: [Train; 19] = [
         |g| train(g.net, g.loss_fn, g.data, g.labels, g.n_epochs, g.learning_rate),
         |g| g.train_correctly(),
         train_recursively,
@@ -319,11 +360,11 @@ fn correct_trainings_in_many_styles() {
         |g| train_groups(g, g.net.vars().into_iter().map(|var| vec![var]).collect()),
         |g| train_groups(g, <[_; 2]>::from(g.net.vars().into_iter().partition::<Vec<_>, _>(|var| var.rank() == 2)).to_vec()),
         // In another order, in two halves, and with the loss in f64: only the rounding differs.
-        |g| train_on(g, |_| (0..150).rev().collect()),
-        |g| train_on(g, |epoch| (0..150).map(|i| (i + epoch as u32) % 150).collect()),
+        |g| train_on(g, |_| (0..250).rev().collect()),
+        |g| train_on(g, |epoch| (0..250).map(|i| (i + epoch as u32) % 250).collect()),
         |g| g.train(|optimizer| {
-            let half = |first| (g.loss_fn)(&g.net.forward(&g.data.narrow(0, first, 75)?)?, &g.labels.narrow(0, first, 75)?);
-            let loss = ((half(0)? + half(75)?)? / 2.0)?;
+            let half = |first| (g.loss_fn)(&g.net.forward(&g.data.narrow(0, first, 125)?)?, &g.labels.narrow(0, first, 125)?);
+            let loss = ((half(0)? + half(125)?)? / 2.0)?;
             optimizer.backward_step(&loss)?;
             loss.to_scalar()
         }),
@@ -333,6 +374,16 @@ fn correct_trainings_in_many_styles() {
             optimizer.step(&loss.backward()?)?;
             Ok(loss.to_scalar::<f64>()? as f32)
         }),
+        |g| {
+            let mut i = 0;
+            g.train(|optimizer| {
+                if i % (g.n_epochs / 5) == 0 { // fails for 1 epoch
+                    println!("epoch {i}");
+                }
+                i += 1;
+                g.epoch(optimizer)
+            })
+        },
         // A new optimizer in each epoch: without momentum, the numbers are the same.
         |g| (0..g.n_epochs).map(|_| g.epoch(&mut SGD::new(g.net.vars(), g.learning_rate)?)).collect(),
     ];
@@ -402,7 +453,7 @@ fn train_for_a_network_that_was_not_run_gets_the_hint_to_run_it() {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn wrong_trainings_get_their_hint() {
-    let cases: [(&str, Train); 40] = [
+    let cases: [(&str, Train); 49] = [
         ("in place of unsolved::output(..)", |g| { unsolved::output(g.net, g.data)?; g.train_correctly() }),
         ("in place of unsolved::step(..)", |g| g.train(|optimizer| { let loss = g.loss()?; unsolved::step(&loss, optimizer)?; loss.to_scalar() })),
         ("your code panicked: no idea", |_| panic!("no idea")),
@@ -413,10 +464,10 @@ fn wrong_trainings_get_their_hint() {
             g.loss()?.to_scalar()
         })),
         ("for the net that was passed in", |g| Given { net: &DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 4)?, ..g }.train_correctly()),
-        ("against the gradient, not along it", |g| train_at(g, |_| -1.0)),
+        ("change the sign: a step goes against", |g| train_at(g, |_| -1.0)),
         ("all numbers are 2 times", |g| train_at(g, |_| 2.0)),
-        ("150 times too much", |g| train_at(g, |_| 150.0)),
-        ("all numbers are 0.1 times", |g| Given { learning_rate: 1e-3, ..g }.train_correctly()),
+        ("250 times too much", |g| train_at(g, |_| 250.0)),
+        ("all numbers are 0.3333 times", |g| Given { learning_rate: 1e-3, ..g }.train_correctly()),
         ("in each epoch, compute new gradients", |g| train_at(g, |epoch| if epoch < 100 { 1.0 } else { 0.1 })),
         ("in each epoch, compute new gradients", |g| train_at(g, |epoch| 0.99f64.powi(epoch as i32))),
         ("this loss is taken after the update", |g| g.train(|optimizer| {
@@ -425,13 +476,9 @@ fn wrong_trainings_get_their_hint() {
         })),
         ("as many losses, got 3", |g| Given { n_epochs: 3, ..g }.train_correctly()),
         ("as many losses, got 0", |g| g.train_correctly().map(|mut losses| { losses.pop(); losses })),
-        ("as many losses, got 10:", |g| { // stops after ten epochs without a lower loss
-            let (mut losses, mut optimizer): (Vec<f32>, _) = (Vec::new(), SGD::new(g.net.vars(), g.learning_rate)?);
-            while losses.len() < g.n_epochs && losses.iter().rev().take(10).filter(|loss| **loss >= losses[0]).count() < 10 {
-                losses.push(g.epoch(&mut optimizer)?);
-            }
-            Ok(losses)
-        }),
+        ("as many losses, got 2:", |g| train_until(g, |loss, last| loss > last)),
+        ("as many losses, got 2:", |g| train_until(g, |loss, last| (loss - last).abs() < 1e-6)),
+        ("as many losses, got 1:", |g| train_until(g, |loss, _| loss < 1e-3)),
         ("in each epoch, compute new gradients", |g| { // keeps the best parameters
             let mut best = (f32::INFINITY, Vec::new());
             let losses = g.train(|optimizer| {
@@ -450,13 +497,15 @@ fn wrong_trainings_get_their_hint() {
         ("the loss of epoch 1: expected", |g| train_on(g, |_| (0..100).collect())),
         ("the change of W_in up to epoch 1: expected", |g| g.train(|optimizer| {
             let loss = g.loss()?.to_scalar();
-            for first in (0..150).step_by(32) {
-                let n = 32.min(150 - first);
-                let (data, labels) = (g.data.narrow(0, first, n)?, g.labels.narrow(0, first, n)?);
-                Given { data: &data, labels: &labels, ..g }.epoch(optimizer)?;
-            }
+            train_batches(g, 32, optimizer)?;
             loss
         })),
+        ("the change of W_in up to epoch 1: expected", |g| g.train(|optimizer| {
+            let loss = g.loss()?.to_scalar();
+            train_batches(g, 200, optimizer)?;
+            loss
+        })),
+        ("make one step in each epoch", |g| g.train(|optimizer| train_batches(g, 1, optimizer))),
         ("another loss is used", |g| Given { loss_fn: loss::mse, ..g }.train_correctly()),
         ("its arguments are swapped", |g| g.train(|optimizer| {
             let loss = (g.loss_fn)(g.labels, &g.net.forward(g.data)?)?;
@@ -500,13 +549,22 @@ fn wrong_trainings_get_their_hint() {
         ("these steps have momentum", |g| train_by(g, SGD::with_momentum(g.net.vars(), g.learning_rate, 0.9)?)),
         ("as with AdamW", |g| train_by(g, candle_nn::AdamW::new_lr(g.net.vars(), g.learning_rate)?)),
         ("as with Adam", |g| train_by(g, candle_nn::AdamW::new(g.net.vars(), candle_nn::ParamsAdamW { lr: g.learning_rate, weight_decay: 0.0, ..Default::default() })?)),
-        ("all numbers are 0.115 times", |g| train_with(g, |gradient, _| { // clipped
+        ("all numbers are 0.1463 times", |g| train_with(g, |gradient, _| { // clipped
             let norm = f64::from(gradient.sqr()?.sum_all()?.sqrt()?.to_scalar::<f32>()?);
             gradient * (1e4 / norm).min(1.0)
         })),
         ("in each epoch, compute new gradients", |g| train_with(g, |gradient, var| gradient + (var.as_tensor() * 5e-4)?)),
+        ("in each epoch, compute new gradients", |g| train_with(g, |gradient, var| gradient + (var.sign()? * 1e-2)?)),
         ("these numbers are rounded", |g| g.train_correctly().map(|losses| losses.iter().map(|loss| (loss * 100.0).round() / 100.0).collect())),
-        ("150 times too much", |g| g.train_correctly().map(|losses| losses.iter().map(|loss| loss * 150.0).collect())),
+        ("250 times too much", |g| g.train_correctly().map(|losses| losses.iter().map(|loss| loss * 250.0).collect())),
+        ("the loss is kept as it is", |g| g.train(|optimizer| Ok(-g.epoch(optimizer)?))),
+        ("leave out the division", |g| g.train(|optimizer| Ok(g.epoch(optimizer)? / 250.0))),
+        ("leave out the square root", |g| g.train(|optimizer| Ok(g.epoch(optimizer)?.sqrt()))),
+        ("in each epoch, compute the output", |g| g.train(|optimizer| {
+            let loss = (g.loss_fn)(&g.net.forward(g.data)?.relu()?, g.labels)?;
+            optimizer.backward_step(&loss)?;
+            loss.to_scalar()
+        })),
         ("the loss of epoch 2: expected", |g| g.train_correctly().map(|losses| vec![losses[0]; losses.len()])),
     ];
     assert_all(cases.map(|(hint, answer)| (hint, check_train(answer))));

@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::loss;
 
-use super::{Mistakes, NAMES, ROUNDING, Verdict, compare, run, to_vec, uniform};
+use super::{NAMES, PANICKED, ROUNDING, Verdict, compare, run, to_vec, uniform};
 use crate::net::{DeepNetReLU, Network};
 use crate::rng::TorchRng;
 use crate::train::without_progress;
@@ -20,7 +20,7 @@ pub type LossFn = fn(&Tensor, &Tensor) -> Result<Tensor>;
 pub fn check_exercise_3_2(
     train: impl Fn(&DeepNetReLU, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
 ) -> Result<Verdict> {
-    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(32), 5, 4)?;
+    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(36), 5, 4)?;
     let train: &Train = &|loss_fn, x, y, n, rate| train(&net, loss_fn, x, y, n, rate);
     Verdict::new(exercise_3_2(&net, train))
 }
@@ -69,7 +69,7 @@ where
     F: Fn(&N, LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>>,
 {
     fn check(&self, new: fn(&mut TorchRng, usize, usize) -> Result<N>) -> Result<Verdict> {
-        let net = run(|| new(&mut TorchRng::manual_seed(32), 5, 4));
+        let net = run(|| new(&mut TorchRng::manual_seed(36), 5, 4));
         Verdict::new(net.and_then(|net| {
             exercise_3_2(&net, &|loss_fn, x, y, n, rate| (self.0)(&net, loss_fn, x, y, n, rate))
         }))
@@ -88,13 +88,13 @@ struct Task {
 
 /// The first task makes one update with large gradients, which shows whether the answer clips them.
 /// The others make many updates, which show whether the learning rate changes. The third has small
-/// gradients and a loss that shows whether its arguments are swapped. The loss of the fourth rises,
-/// which shows whether the training stops early.
+/// gradients and a loss that shows whether its arguments are swapped. The loss of the fourth is tiny
+/// and rises, which shows whether the training stops early.
 const TASKS: [Task; 4] = [
-    Task { loss_fn: large_loss, n_epochs: 1, learning_rate: 0.01 },
+    Task { loss_fn: large_loss, n_epochs: 1, learning_rate: 3e-3 },
     Task { loss_fn: loss::mse, n_epochs: 110, learning_rate: 2e-4 },
     Task { loss_fn: asymmetric_loss, n_epochs: 110, learning_rate: 20.0 },
-    Task { loss_fn: rising_loss, n_epochs: 110, learning_rate: 20.0 },
+    Task { loss_fn: rising_loss, n_epochs: 110, learning_rate: 2e4 },
 ];
 
 fn large_loss(out: &Tensor, labels: &Tensor) -> Result<Tensor> {
@@ -107,10 +107,11 @@ fn asymmetric_loss(out: &Tensor, labels: &Tensor) -> Result<Tensor> {
     ((error.sqr()? + 1.0)?.sqrt()? + (error * 0.5)?)?.mean_all()
 }
 
-/// A loss with the gradient of [`asymmetric_loss`] that rises while [`asymmetric_loss`] falls.
+/// A thousandth of [`asymmetric_loss`] with the sign changed, but not the sign of its gradient. So it
+/// is below 0, and rises by less than 1e-6 in an epoch.
 fn rising_loss(out: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let loss = asymmetric_loss(out, labels)?;
-    (&loss - (loss.detach() * 2.0)?)? + 3.0
+    (&loss - (loss.detach() * 2.0)?)? * 1e-3
 }
 
 /// What a training leads to.
@@ -149,8 +150,8 @@ const MISTAKES: [(Mistake, &str); 9] = [
 struct Test<'a> {
     net: &'a dyn Network,
     initial: Vec<Tensor>,
-    data: Tensor,   // (150, 5)
-    labels: Tensor, // (150, 1)
+    data: Tensor,   // (250, 5)
+    labels: Tensor, // (250, 1)
 }
 
 impl Test<'_> {
@@ -229,8 +230,8 @@ fn run_training(test: &Test, train: &Train, task: &Task) -> Result<Trained> {
     }
     if let Some(i) = losses.iter().position(|loss| !loss.is_finite()) {
         bail!(
-            "the loss of epoch {} should be a finite number, got {}:\tmove the parameters \
-             against the gradient, by learning_rate times the gradient",
+            "the loss of epoch {} should be a finite number, got {}:\tmake one step in each epoch, \
+             against the gradient and by learning_rate times the gradient",
             i + 1,
             losses[i]
         )
@@ -244,8 +245,8 @@ fn run_training(test: &Test, train: &Train, task: &Task) -> Result<Trained> {
     match unchanged.len() {
         0 => Ok(got),
         4 => bail!(
-            "the parameters of net should have changed, and did not:\tcompute the gradients with \
-             loss.backward()? and hand them to optimizer.step(), for the net that was passed in"
+            "after n_epochs = {n_epochs}, the parameters of net should have changed, and did \
+             not:\tcompute the gradients with loss.backward()? and hand them to optimizer.step(), for the net that was passed in"
         ),
         _ => bail!(
             "{} should have changed, and did not:\tgive the optimizer all of net.vars()",
@@ -254,30 +255,22 @@ fn run_training(test: &Test, train: &Train, task: &Task) -> Result<Trained> {
     }
 }
 
+#[rustfmt::skip] // one line each mistake
 fn exercise_3_2(net: &dyn Network, train: &Train) -> Result<String> {
     let initial = net.vars().iter().map(|var| var.copy()).collect::<Result<_>>()?;
     let mut rng = TorchRng::manual_seed(32);
-    let data = uniform(&mut rng, (150, 5), -2.0, 2.0)?;
-    let labels = uniform(&mut rng, (150, 1), 0.0, 360.0)?;
+    let n_stimuli = 250; // more than the 216 of the tutorial
+    let data = uniform(&mut rng, (n_stimuli, 5), -2.0, 2.0)?;
+    let labels = uniform(&mut rng, (n_stimuli, 1), 0.0, 360.0)?;
     let test = Test { net, initial, data, labels };
 
     for task in &TASKS {
-        let got = run_training(&test, train, task)?;
-        let expected = run(|| test.reference(task, Mistake::None))?;
-        let mistakes = |numbers: &dyn Fn(&Trained) -> Tensor| -> Result<Mistakes> {
-            let result = |(mistake, hint)| Ok((numbers(&test.reference(task, mistake)?), hint));
-            let mut mistakes = MISTAKES.map(result).into_iter().collect::<Result<Vec<_>>>()?;
-            let right = numbers(&expected);
-            let sum = "keep the mean, which loss_fn takes: for 150 stimuli, the sum is 150 times too much";
-            mistakes.push(((&right * 150.0)?, sum));
-            let sign = "move the parameters against the gradient, not along it";
-            mistakes.push((right.neg()?, sign));
-            for decimals in 0..4 {
-                let rounded = right.round_to(decimals)?;
-                mistakes.push((rounded, "keep what to_scalar() gives: these numbers are rounded"));
-            }
-            Ok(mistakes)
+        let got = match run_training(&test, train, task) {
+            // An answer may print a loss if i % (n_epochs / 5) == 0, which panics for 1 epoch.
+            Err(err) if task.n_epochs == 1 && err.to_string().starts_with(PANICKED) => continue,
+            got => got?,
         };
+        let expected = run(|| test.reference(task, Mistake::None))?;
         let otherwise = match task.n_epochs {
             1 => {
                 "in each epoch, compute the output for all of train_data, the loss by loss_fn and \
@@ -288,24 +281,27 @@ fn exercise_3_2(net: &dyn Network, train: &Train) -> Result<String> {
                  with the same learning_rate: the first epoch is right, a later one is not"
             }
         };
-        compare(
-            &got.losses,
-            &expected.losses,
-            ROUNDING,
-            || mistakes(&|trained| trained.losses.clone()),
-            |i| format!("the loss of epoch {}", i + 1),
-            otherwise,
-        )?;
+        let compare = |numbers: &dyn Fn(&Trained) -> Tensor, place: &dyn Fn(usize) -> String| {
+            let right = numbers(&expected);
+            let mistakes = || {
+                let mut mistakes = vec![
+                    ((&right * 250.0)?, "keep the mean, which loss_fn takes: for 250 stimuli, the sum is 250 times too much"),
+                    ((&right / 250.0)?, "leave out the division: loss_fn takes the mean already"),
+                    (right.neg()?, "change the sign: a step goes against the gradient, and the loss is kept as it is"),
+                    (right.sqrt()?, "leave out the square root of the loss"),
+                ];
+                for (mistake, hint) in MISTAKES {
+                    mistakes.push((numbers(&test.reference(task, mistake)?), hint));
+                }
+                Ok(mistakes)
+            };
+            compare(&numbers(&got), &right, ROUNDING, mistakes, place, otherwise)
+        };
+        compare(&|trained| trained.losses.clone(), &|i| format!("the loss of epoch {}", i + 1))?;
         for (i, name) in NAMES.iter().enumerate().take(got.changes.len()) {
-            compare(
-                &got.changes[i],
-                &expected.changes[i],
-                ROUNDING,
-                || mistakes(&|trained| trained.changes[i].clone()),
-                |_| format!("the change of {name} up to epoch {}", task.n_epochs),
-                otherwise,
-            )?;
+            let place = |_| format!("the change of {name} up to epoch {}", task.n_epochs);
+            compare(&|trained| trained.changes[i].clone(), &place)?;
         }
     }
-    Ok("exercise 3.2: losses and updates are right, with 3 learning rates and 4 losses".into())
+    Ok("exercise 3.2: losses and updates are right, with 4 learning rates and losses".into())
 }
