@@ -367,7 +367,7 @@ fn wrong_likelihoods_get_their_hint() {
         ("instead of the sum", |p, c| chosen(p, c)?.sum_all()?.neg()),
         ("instead of the sum, and change the sign", |p, c| chosen(p, c)?.sum_all()),
         ("also divided by the number of classes", |p, c| (p * one_hot(p, c)?)?.mean_all()?.neg()),
-        ("as well, and change the sign", |p, c| (p * one_hot(p, c)?)?.mean_all()),
+        ("number of classes, and change the sign", |p, c| (p * one_hot(p, c)?)?.mean_all()),
         ("instead of the number of classes", |p, c| chosen(p, c)?.sum_all()?.neg()? / p.dim(1)? as f64),
         ("instead of 216", |p, c| chosen(p, c)?.sum_all()?.neg()? / 216.0),
         ("leave out exp()", |p, c| chosen(&p.exp()?, c)?.mean_all()?.neg()),

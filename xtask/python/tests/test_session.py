@@ -521,6 +521,13 @@ def known(folder):
     return {file: file.stat().st_mtime_ns for file in (folder / "target/known").iterdir()}
 
 
+def test_a_cell_that_redefines_a_type_keeps_its_own_variables(s):
+    s.ok("struct Unit { bias: u8 }\nlet unit = Unit { bias: 1 };\nlet old_unit = Unit { bias: 2 };")
+    cell = s.ok("struct Unit { bias: u8, gain: u8 }\nlet unit = Unit { bias: 3, gain: 4 };")
+    assert cell.text() == "The variable old_unit is lost: its type was redefined.\n"
+    assert s.ok('println!("{}", unit.gain);').text() == "4\n"
+
+
 def test_code_is_compiled_once(tmp_path):
     cells, sessions = ["let n = 1;", "n", "let m: u8 = n;"], []
     for _ in range(2):
