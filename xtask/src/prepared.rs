@@ -90,6 +90,9 @@ impl Prepared {
                     vendor(&self.crates, &added()?)?;
                     self.crates.finish()?;
                 }
+                if self.part.is_complete() {
+                    return Ok(()); // only crates were missing
+                }
                 self.part.start()?;
                 self.write_settings(evcxr)?;
                 self.compile(python)
@@ -162,8 +165,8 @@ impl Prepared {
             fs::rename(&prepared, &old)?;
         }
         fs::rename(&new, &prepared)?;
-        self.part.finish_as_of(start)?; // what was edited meanwhile is newer
-        store::remove(&old)
+        store::remove(&old)?;
+        self.part.finish_as_of(start) // what was edited meanwhile is newer
     }
 
     /// What was prepared last, whatever for: cargo knows what of it is out of date.
