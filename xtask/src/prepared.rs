@@ -23,8 +23,13 @@ use crate::{MANIFEST_DIR, analyzer, evcxr, kernel, python, root};
 /// overflow checks on in all crates, which candle pays for in every loop. In cells they stay on.
 /// `ctx` is what evcxr calls a cell; at level 1 most compile in 0.85 of the time of level 2. What
 /// takes no time when notebooks run, or never runs there, is compiled quickly instead of well.
+/// Incremental compilation needs a file system with locks, and no kernel uses what it keeps.
 const PROFILE: &str = "\
+[build]
+incremental = false
+
 [profile.dev]
+debug = false
 opt-level = 3
 debug-assertions = false
 overflow-checks = false
@@ -108,7 +113,7 @@ impl Prepared {
     fn write_settings(&self, evcxr: &Path) -> Result<()> {
         let folder = self.folder();
         fs::write(folder.join("evcxr.toml"), prelude())?;
-        fs::write(folder.join("cargo.toml"), self.cargo_config())?;
+        fs::write(folder.join("cargo.toml"), self.cargo_config()?)?;
         let launcher = folder.join("xtask"); // a copy: cargo replaces and deletes its own
         fs::copy(std::env::current_exe()?, &launcher)?;
         analyzer::write(&folder.join("analyzer"), &self.vendored())?;
@@ -132,12 +137,16 @@ impl Prepared {
         self.crates.folder.join("vendor")
     }
 
-    fn cargo_config(&self) -> String {
-        format!(
-            "{PROFILE}\n[source.crates-io]\nreplace-with = \"vendored\"\n\n\
+    /// Goes before what cargo reads in the folders above, so it also names some defaults: with another
+    /// linker, for example, cargo would compile all crates again.
+    fn cargo_config(&self) -> Result<String> {
+        Ok(format!(
+            "{PROFILE}\n[target.{}]\nlinker = \"cc\"\n\n\
+             [source.crates-io]\nreplace-with = \"vendored\"\n\n\
              [source.vendored]\ndirectory = {}\n",
+            toolchain::host()?,
             toml(&self.vendored())
-        )
+        ))
     }
 
     /// The folder in which Jupyter finds the kernel, to be named by `JUPYTER_PATH`.
