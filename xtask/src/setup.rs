@@ -75,8 +75,12 @@ pub fn problems() -> Vec<String> {
     match store::home() {
         Err(err) => problems.push(err.to_string()),
         Ok(home) if !is_writable(&home) => {
-            problems
-                .push(format!("{}, or set DECODING_HOME to a folder that is", cannot_write(&home)));
+            problems.push(format!(
+                "{}, or set DECODING_HOME to a folder that is; if another user set it up, ask them \
+                 to run `chmod -R go+rX {}`",
+                cannot_write(&home),
+                home.display()
+            ));
         }
         Ok(home) => {
             if let Some(free) = free_gb(&home).filter(|&free| free < 2.0) {
