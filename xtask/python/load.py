@@ -65,7 +65,7 @@ def restarts(n):
 
 
 def kills(n):
-    """Each makes the crates and what is prepared of them again. cargo takes over what it finds in the
+    """Each makes the crates, or what is prepared of them, again. cargo takes over what it finds in the
     copy, so that this takes seconds."""
     copy = HOME / "kernel-copy"
     shutil.copytree(PREPARED, copy, symlinks=True, copy_function=os.link)
