@@ -68,7 +68,11 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
         let lock = File::open(folder.join("lock"))?;
         wait_until_replaced(&lock);
         build_directory(own.path(), folder, Some(&folder.join("prepared"))).with_context(|| {
-            format!("cannot link to {}: run `cargo xtask lab` again", folder.display())
+            format!(
+                "cannot copy {} to {}: make room there, or run `cargo xtask lab` again",
+                folder.display(),
+                kernels.display()
+            )
         })?
     };
     if let Some(notice) = notice(folder) {

@@ -23,8 +23,13 @@ use crate::{MANIFEST_DIR, analyzer, evcxr, kernel, python, root};
 /// assertions and overflow checks slow down every loop of candle. In cells these checks stay on. evcxr
 /// calls the crate of a cell `ctx`; at level 1 most cells compile in 0.85 of the time of level 2.
 /// Crates that take no time when notebooks run, or that never run there, get few optimizations.
+/// Incremental compilation needs a file system with locks, and no kernel uses what it keeps.
 const PROFILE: &str = "\
+[build]
+incremental = false
+
 [profile.dev]
+debug = false
 opt-level = 3
 debug-assertions = false
 overflow-checks = false
@@ -90,6 +95,9 @@ impl Prepared {
                     vendor(&self.crates, &added()?)?;
                     self.crates.finish()?;
                 }
+                if self.part.is_complete() {
+                    return Ok(()); // only crates were missing
+                }
                 self.part.start()?;
                 self.write_settings(evcxr)?;
                 self.compile(python)
@@ -105,7 +113,7 @@ impl Prepared {
     fn write_settings(&self, evcxr: &Path) -> Result<()> {
         let folder = self.folder();
         fs::write(folder.join("evcxr.toml"), prelude())?;
-        fs::write(folder.join("cargo.toml"), self.cargo_config())?;
+        fs::write(folder.join("cargo.toml"), self.cargo_config()?)?;
         let launcher = folder.join("xtask"); // a copy: cargo replaces and deletes its own
         fs::copy(std::env::current_exe()?, &launcher)?;
         analyzer::write(&folder.join("analyzer"), &self.vendored())?;
@@ -129,12 +137,16 @@ impl Prepared {
         self.crates.folder.join("vendor")
     }
 
-    fn cargo_config(&self) -> String {
-        format!(
-            "{PROFILE}\n[source.crates-io]\nreplace-with = \"vendored\"\n\n\
+    /// Goes before what cargo reads in the folders above, so it also names some defaults: with another
+    /// linker, for example, cargo would compile all crates again.
+    fn cargo_config(&self) -> Result<String> {
+        Ok(format!(
+            "{PROFILE}\n[target.{}]\nlinker = \"cc\"\n\n\
+             [source.crates-io]\nreplace-with = \"vendored\"\n\n\
              [source.vendored]\ndirectory = {}\n",
+            toolchain::host()?,
             toml(&self.vendored())
-        )
+        ))
     }
 
     /// The folder in which Jupyter finds the kernel, to be named by `JUPYTER_PATH`.
@@ -162,8 +174,8 @@ impl Prepared {
             fs::rename(&prepared, &old)?;
         }
         fs::rename(&new, &prepared)?;
-        self.part.finish_as_of(start)?; // what was edited meanwhile is newer
-        store::remove(&old)
+        store::remove(&old)?;
+        self.part.finish_as_of(start) // what was edited meanwhile is newer
     }
 
     /// The directory that was prepared last, by any clone. cargo finds out what in it is out of date.

@@ -75,7 +75,11 @@ pub fn problems() -> Vec<String> {
         problems.push(python::NO_PYTHON.into());
     }
     for (folder, note) in [
-        (store::home(), "or set DECODING_HOME to a folder that is"),
+        (
+            store::home(),
+            "or set DECODING_HOME to a folder that is; if another user set it up, ask them to run \
+             `chmod -R go+rX` on it",
+        ),
         (toolchain::cargo_home(), "because cargo keeps crates there"),
     ] {
         match folder {

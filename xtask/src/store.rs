@@ -3,7 +3,8 @@
 //!
 //! Each part has a folder. Its name ends in a hash of all that the part depends on. So two clones
 //! share what is equal for both, and a change makes a new folder beside the old one. A complete part
-//! has a mark. A part that was interrupted has none, and is made again.
+//! has a mark, a file that names all that is in the folder. A part that was interrupted has no mark.
+//! It is made again, and so is a part from which something was deleted.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -40,7 +41,8 @@ impl Part {
     }
 
     pub fn is_complete(&self) -> bool {
-        self.folder.join(MARK).exists()
+        let names = fs::read_to_string(self.folder.join(MARK));
+        names.is_ok_and(|names| names.lines().all(|name| self.folder.join(name).exists()))
     }
 
     /// Empties the folder of a part that is not complete.
@@ -55,8 +57,13 @@ impl Part {
 
     /// Marks the part as complete since an earlier moment.
     pub fn finish_as_of(&self, time: SystemTime) -> Result<()> {
-        let mark = File::create(self.folder.join(MARK));
-        mark.and_then(|mark| mark.set_modified(time)).with_context(|| cannot_write(&self.folder))
+        let names = fs::read_dir(&self.folder)?
+            .map(|entry| Ok(format!("{}\n", entry?.file_name().display())))
+            .collect::<Result<String>>()?;
+        let mark = self.folder.join(MARK);
+        fs::write(&mark, names)
+            .and_then(|()| File::options().append(true).open(mark)?.set_modified(time))
+            .with_context(|| cannot_write(&self.folder))
     }
 
     pub fn finished(&self) -> Result<SystemTime> {
@@ -136,6 +143,21 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_part_from_which_something_was_deleted_is_not_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = Part { folder: folder.path().join("part") };
+        part.start().unwrap();
+        let inner = part.folder.join("inner");
+        fs::create_dir(&inner).unwrap();
+        assert!(!part.is_complete());
+        part.finish_as_of(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(part.is_complete());
+        assert_eq!(part.finished().unwrap(), SystemTime::UNIX_EPOCH);
+        fs::remove_dir(&inner).unwrap();
+        assert!(!part.is_complete());
+    }
 
     #[test]
     fn a_folder_in_a_private_one_is_not_public() {

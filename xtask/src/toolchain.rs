@@ -63,6 +63,11 @@ pub fn identity() -> Result<String> {
     Ok(String::from_utf8_lossy(&rustc.stdout).into_owned())
 }
 
+/// The platform that rustc compiles for, such as x86_64-unknown-linux-gnu.
+pub fn host() -> Result<String> {
+    first_line("rustc", &["--print", "host-tuple"]).context("rustc does not print its host")
+}
+
 /// The folder of the toolchain.
 pub fn sysroot() -> Result<PathBuf> {
     let sysroot = first_line("rustc", &["--print", "sysroot"]);
