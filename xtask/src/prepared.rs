@@ -23,11 +23,7 @@ use crate::{MANIFEST_DIR, analyzer, evcxr, kernel, python, root};
 /// assertions and overflow checks slow down every loop of candle. In cells these checks stay on. evcxr
 /// calls the crate of a cell `ctx`; at level 1 most cells compile in 0.85 of the time of level 2.
 /// Crates that take no time when notebooks run, or that never run there, get few optimizations.
-/// Incremental compilation needs a file system with locks, and no kernel uses what it keeps.
 const PROFILE: &str = "\
-[build]
-incremental = false
-
 [profile.dev]
 debug = false
 opt-level = 3
@@ -140,10 +136,14 @@ impl Prepared {
     /// Goes before what cargo reads in the folders above, so it also names some defaults: with another
     /// linker, for example, cargo would compile all crates again.
     fn cargo_config(&self) -> Result<String> {
+        // Incremental compilation makes cells faster. It needs a file system with locks.
+        let lock = File::create(self.folder().join("lock"))?;
         Ok(format!(
-            "{PROFILE}\n[target.{}]\nlinker = \"cc\"\n\n\
+            "[build]\nincremental = {}\n\n{PROFILE}\n\
+             [target.{}]\nlinker = \"cc\"\n\n\
              [source.crates-io]\nreplace-with = \"vendored\"\n\n\
              [source.vendored]\ndirectory = {}\n",
+            lock.lock().is_ok(),
             toolchain::host()?,
             toml(&self.vendored())
         ))
