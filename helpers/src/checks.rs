@@ -86,7 +86,7 @@ impl fmt::Debug for Verdict {
 }
 
 /// Checks exercise 2.2: whether `net` computes `h = relu(W_in r + b_in)`, `y = W_out h + b_out`,
-/// with these four parameters as `net.vars()`. The check runs the net and does not change it. An
+/// with these four parameters as `net.vars()`. The check runs the net and leaves it as it was. An
 /// error or a panic of the answer is in the verdict.
 ///
 /// # Errors

@@ -256,7 +256,7 @@ fn wrong_sines_and_cosines_get_their_hint() {
         ("all numbers are -1 times", |s| to_sin_cos(s)?.neg()),
         ("to_sin_cos: row 1, column 1 (5.3736 degrees): expected 0.0936", |s| to_sin_cos(&s.round()?)),
         ("these numbers are rounded", |s| to_sin_cos(s)?.round_to(2)),
-        ("the numbers are rounded", |s| to_sin_cos(s)?.round_to(3)),
+        ("these numbers are rounded", |s| to_sin_cos(s)?.round_to(3)),
         ("in column 1 and its cosine in column 2", |s| of_radians(s * (3.14 / 180.0))),
         ("in column 1 and its cosine in column 2", |s| to_sin_cos(s)?.abs()),
         ("in column 1 and its cosine in column 2", |s| Tensor::cat(&[part(s, 0)?, part(s, 1)?], 0)?.reshape(((), 2))),

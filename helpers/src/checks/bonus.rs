@@ -167,7 +167,7 @@ fn sines_and_cosines(to: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<()> {
     // Of a small angle, a rounded constant changes little.
     let smallest = |t: &Tensor| t.narrow(0, 0, 1);
     if first_mismatch(&smallest(&got)?, &smallest(&pairs)?, 2e-5)?.is_some() {
-        bail!("keep all digits: the numbers are rounded")
+        bail!("keep all digits: these numbers are rounded")
     }
     Ok(())
 }
