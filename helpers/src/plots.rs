@@ -758,8 +758,9 @@ mod tests {
     #[test]
     fn debug_of_a_figure_is_one_line() {
         let figure = figure(1, 2).title("title");
-        assert_eq!(format!("{figure:?}"), "Figure { 1 x 2 panels, \"title\" }");
-        assert_eq!(format!("{figure:#?}"), "Figure { 1 x 2 panels, \"title\" }");
+        let expected = "Figure { \"title\" }: add ? after the call to see it";
+        assert_eq!(format!("{figure:?}"), expected);
+        assert_eq!(format!("{figure:#?}"), expected);
     }
 
     #[test]
