@@ -387,10 +387,9 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
     compare_gradients(net, &vars, &reference, &ordinary(&r)?)?;
 
     // Training changes the parameters, which a copy of them does not notice.
-    let scale = |factor: f64| vars.iter().try_for_each(|var| var.set(&(var.as_tensor() * factor)?));
-    scale(0.5)?;
+    let halved = Halved::new(&vars)?;
     let (got, expected) = (forward(&r), reference.forward(&r)?);
-    scale(2.0)?; // as before, without rounding
+    drop(halved);
     if first_mismatch(&got?, &expected, ROUNDING)?.is_some() {
         bail!(
             "compute with the parameters themselves, without copies of them: the outputs stay as they \
@@ -398,6 +397,26 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
         )
     }
     Ok(format!("exercise 2.2: outputs and gradients are right for {n} test stimuli"))
+}
+
+/// Parameters that are halved until this is dropped, be it by an error or by the stop button.
+struct Halved<'a>(&'a [Var]);
+
+impl<'a> Halved<'a> {
+    fn new(vars: &'a [Var]) -> Result<Self> {
+        scale(vars, 0.5)?;
+        Ok(Self(vars))
+    }
+}
+
+impl Drop for Halved<'_> {
+    fn drop(&mut self) {
+        let _ = scale(self.0, 2.0); // without rounding
+    }
+}
+
+fn scale(vars: &[Var], factor: f64) -> Result<()> {
+    vars.iter().try_for_each(|var| var.set(&(var.as_tensor() * factor)?))
 }
 
 /// Checks that training finds the same gradients by the learner's `forward` as by the reference.
