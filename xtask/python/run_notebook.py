@@ -7,6 +7,7 @@
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -83,21 +84,28 @@ def prepare():
         if what := problem(cell):
             print(f"the first cell {what}")
             return False
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        try:
-            notebook = nbformat.read(path, as_version=4)
-        except Exception as err:
-            print(f"{path.name} cannot be read, so its cells are compiled when they are run: {err}")
-            continue
-        with Session() as session:
-            for cell in notebook.cells:
-                if cell.cell_type == "code":
-                    session.run(cell)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(compile_cells, sorted(NOTEBOOKS.glob("*.ipynb"))))
     return True
 
 
+def compile_cells(path):
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except Exception as err:
+        print(f"{path.name} cannot be read, so its cells are compiled when they are run: {err}")
+        return
+    with Session() as session:
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                session.run(cell)
+
+
 if __name__ == "__main__":
-    for end in (signal.SIGHUP, signal.SIGTERM):  # sys.exit ends the kernel, too
-        signal.signal(end, lambda *_: sys.exit(1))
-    done = prepare() if sys.argv[1] == "--prepare" else run(*map(Path, sys.argv[1:]))
+    if sys.argv[1] == "--prepare":
+        done = prepare()  # its kernels end if this program is killed
+    else:
+        for end in (signal.SIGHUP, signal.SIGTERM):  # sys.exit ends the kernel, too
+            signal.signal(end, lambda *_: sys.exit(1))
+        done = run(*map(Path, sys.argv[1:]))
     sys.exit(0 if done else 1)

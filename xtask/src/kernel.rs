@@ -25,7 +25,7 @@ use crate::command::signal_after_death;
 use crate::prepared::Prepared;
 use crate::{store, toolchain};
 
-/// The variable that names the build directory while it is being prepared.
+/// The variable that names the directory that is being prepared.
 pub const PREPARE: &str = "DECODING_PREPARE";
 
 /// Runs evcxr until it ends. Called by Jupyter, from the folder that [`Prepared`] has written.
@@ -53,8 +53,8 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
         // time. 32 MB is the highest threshold that glibc takes.
         .env("MALLOC_MMAP_THRESHOLD_", "33554432")
         .env("MALLOC_TRIM_THRESHOLD_", "1073741824");
-    if let Some(build) = std::env::var_os(PREPARE) {
-        return supervise(evcxr.env("EVCXR_TMPDIR", build).env("EVCXR_COMPILE_ONLY", "1"));
+    if let Some(new) = std::env::var_os(PREPARE) {
+        return prepare(evcxr.env("EVCXR_COMPILE_ONLY", "1"), folder, Path::new(&new));
     }
 
     sweep();
@@ -80,6 +80,23 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
     }
     let ended = supervise(evcxr.env("EVCXR_TMPDIR", build));
     deleter.wait()?;
+    ended
+}
+
+/// Compiles code for a directory `new`. The first kernel compiles the crates there. Later kernels, which
+/// may run at the same time, have copies of it, and put there the libraries of their cells.
+fn prepare(evcxr: &mut Command, folder: &Path, new: &Path) -> Result<ExitStatus> {
+    let known = new.join("build/target/known");
+    if !known.exists() {
+        return supervise(evcxr.env("EVCXR_TMPDIR", new.join("build")));
+    }
+    let own = tempfile::tempdir_in(new)?;
+    let build = build_directory(own.path(), folder, Some(new))?;
+    let ended = supervise(evcxr.env("EVCXR_TMPDIR", &build));
+    for file in fs::read_dir(build.join("target/known"))? {
+        let file = file?;
+        fs::rename(file.path(), known.join(file.file_name()))?;
+    }
     ended
 }
 

@@ -33,19 +33,29 @@ overflow-checks = false
 [profile.dev.package]
 ctx = { opt-level = 1, debug-assertions = true, overflow-checks = true }
 aho-corasick = { opt-level = 0 }
+candle-core = { opt-level = 2 }
+candle-nn = { opt-level = 1 }
 fancy-regex = { opt-level = 0 }
 gemm-c32 = { opt-level = 0 }
 gemm-c64 = { opt-level = 0 }
+gemm-f16 = { opt-level = 0 }
+http = { opt-level = 0 }
 num-bigint = { opt-level = 0 }
 object = { opt-level = 0 }
+pest = { opt-level = 0 }
 py_literal = { opt-level = 0 }
+raw-cpuid = { opt-level = 0 }
 regex-automata = { opt-level = 0 }
 regex-syntax = { opt-level = 0 }
-rustls = { opt-level = 1 }
+ring = { opt-level = 0 }
+rustls = { opt-level = 0 }
+rustls-webpki = { opt-level = 0 }
+safetensors = { opt-level = 0 }
 tokenizers = { opt-level = 0 }
 typed-path = { opt-level = 0 }
-ureq = { opt-level = 1 }
-ureq-proto = { opt-level = 1 }
+ureq = { opt-level = 0 }
+ureq-proto = { opt-level = 0 }
+zerocopy = { opt-level = 0 }
 ";
 
 /// The set-up of this clone's kernels.
@@ -164,7 +174,7 @@ impl Prepared {
         store::remove(&build.join("target/known"))?; // the cells that were compiled there
         let mut runner = Command::new(python);
         runner.arg(root().join("xtask/python/run_notebook.py")).arg("--prepare");
-        run(self.for_jupyter(runner.env(kernel::PREPARE, &build)))?;
+        run(self.for_jupyter(runner.env(kernel::PREPARE, &new)))?;
         kernel::protect(&new)?;
 
         let lock = File::create(self.folder().join("lock"))?;
