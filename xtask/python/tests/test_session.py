@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from jupyter_client.connect import write_connection_file
-from jupyter_client.manager import start_new_kernel
+from jupyter_client.manager import KernelManager, start_new_kernel
 
 EVCXR = os.environ["EVCXR_PROGRAM"]
 
@@ -440,6 +440,19 @@ def test_requests_are_answered(s):
         reply = s.client.get_shell_msg(timeout=5)
         assert reply["parent_header"]["msg_id"] == id
         assert reply["content"]["status"] == "ok", reply["content"]
+
+
+def test_kernel_answers_through_files():
+    manager = KernelManager(kernel_name="rust", transport="ipc")
+    manager.start_kernel()
+    client = manager.blocking_client()
+    try:
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        assert client.execute("1 + 1", reply=True, timeout=60)["content"]["status"] == "ok"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
 
 
 def small_crate(folder, name):
