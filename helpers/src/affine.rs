@@ -25,7 +25,7 @@ use rayon::prelude::*;
 use crate::kernel::check_interrupt;
 
 /// Inputs whose products with their weights one thread adds up at a time.
-const PART: usize = 3072;
+const PART: usize = 1024;
 
 /// `x @ w.t() + b`: by this module for f32 on the CPU, else by candle.
 pub fn affine(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
