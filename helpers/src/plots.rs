@@ -149,8 +149,8 @@ pub fn plot_matrix(x: &Tensor, x_label: &str, y_label: &str, color_label: &str) 
     })))
 }
 
-/// Heat map of weights, `(n_outputs, n_inputs)`: blue below zero, white at zero, red above. The
-/// colors end at the 99th percentile of the absolute values.
+/// Heat map of the weights of the input layer, `(n_hidden, n_neurons)`: blue below zero, white at zero,
+/// red above. The colors end at the 99th percentile of the absolute values.
 pub fn plot_weights(weights: &Tensor) -> Result<Figure> {
     let (_, n_columns) = matrix("plot_weights", weights)?;
     let values = matrix_values(weights)?;
@@ -160,8 +160,8 @@ pub fn plot_weights(weights: &Tensor) -> Result<Figure> {
     Ok(Figure::of_panel(Content::HeatMap(HeatMap {
         values,
         n_columns,
-        x_label: "input".into(),
-        y_label: "output".into(),
+        x_label: "neuron".into(),
+        y_label: "hidden unit".into(),
         color_label: "weight".into(),
         colors: &BWR,
         limits: (-limit, limit),

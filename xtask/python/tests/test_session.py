@@ -110,7 +110,7 @@ class Session:
     def read_until(self, condition, timeout=60):
         end = time.monotonic() + timeout
         while not condition():
-            assert time.monotonic() < end, f"waited {timeout} s in vain"
+            assert time.monotonic() < end, f"waited {timeout} s"
             assert self.manager.is_alive(), "the kernel has died"
             self.read()
 
