@@ -58,7 +58,7 @@ pub fn installed() -> Result<Option<PathBuf>> {
 pub fn install() -> Result<PathBuf> {
     let part = part()?;
     if !part.is_complete() {
-        let what = "step 1 of 2: compiling the Rust kernel (about 5 minutes on two cores)";
+        let what = "step 1 of 2: compiling the Rust kernel (about 4 minutes on two cores)";
         step(what, || {
             part.start()?;
             let workspace = part.folder.join("source");

@@ -22,7 +22,8 @@ use crate::{MANIFEST_DIR, analyzer, evcxr, kernel, python, root};
 /// The profile with which cells are compiled. It overrides evcxr's own profile, whose debug
 /// assertions and overflow checks slow down every loop of candle. In cells these checks stay on. evcxr
 /// calls the crate of a cell `ctx`; at level 1 most cells compile in 0.85 of the time of level 2.
-/// Crates that take no time when notebooks run, or that never run there, get few optimizations.
+/// Crates that take no time when notebooks run, or that never run there, get few optimizations; at level
+/// 2, candle compiles in 0.88 of the time of level 3.
 const PROFILE: &str = "\
 [profile.dev]
 debug = false
@@ -94,7 +95,7 @@ impl Prepared {
     pub fn make(&self, python: &Path, evcxr: &Path) -> Result<()> {
         if !self.is_complete() {
             let what =
-                "step 2 of 2: compiling what the notebooks need (about 5 minutes on two cores)";
+                "step 2 of 2: compiling what the notebooks need (about 4 minutes on two cores)";
             step(what, || {
                 if !self.crates.is_complete() {
                     self.crates.start()?;
