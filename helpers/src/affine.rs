@@ -2,8 +2,8 @@
 //! of training.
 //!
 //! The backward pass of candle's matmul also computes `dL/dx`, which we never need for the input
-//! layer: there `x` is the recording, and `dL/dx` is as large. Its forward pass shares the work among
-//! threads by stimuli and outputs, of which there are few. Here threads share the inputs.
+//! layer: there `x` is the recording, and `dL/dx` is as large. In the forward pass, candle's threads
+//! share stimuli and outputs, of which there are few. Here threads share the inputs.
 //!
 //! | symbol | shape | meaning |
 //! |---|---|---|
