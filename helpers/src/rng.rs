@@ -95,7 +95,7 @@ impl TorchRng {
     }
 
     /// Mini-batches for one epoch: the numbers `0..n` in random order, `batch_size` at a time, as
-    /// `DataLoader(..., shuffle=True, generator=...)` hands them out epoch by epoch.
+    /// `DataLoader(..., shuffle=True, generator=...)` gives them, epoch by epoch.
     ///
     /// # Panics
     /// If `batch_size` is 0.

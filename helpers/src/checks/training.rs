@@ -246,7 +246,7 @@ fn run_training(test: &Test, train: &Train, task: &Task) -> Result<Trained> {
         0 => Ok(got),
         4 => bail!(
             "after n_epochs = {n_epochs}, the parameters of net should have changed, and did \
-             not:\tcompute the gradients with loss.backward()? and hand them to optimizer.step(), for the net that was passed in"
+             not:\tcompute the gradients with loss.backward()? and pass them to optimizer.step(), for the net that was passed in"
         ),
         _ => bail!(
             "{} should have changed, and did not:\tgive the optimizer all of net.vars()",
