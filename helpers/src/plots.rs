@@ -31,6 +31,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use candle_core::{DType, Error, Result, Tensor, bail};
 use num_traits::AsPrimitive;
 use plotters::prelude::*;
+use rayon::prelude::*;
 
 use crate::kernel::{self, Formats};
 use crate::recording::Source;
@@ -424,7 +425,7 @@ impl Figure {
     pub fn png(&self) -> Result<Vec<u8>> {
         let (width, height) = self.size();
         let frame = |panels: &Vec<Panel>| self.pixels(panels);
-        let frames: Result<Vec<_>> = self.frames.iter().map(frame).collect();
+        let frames: Result<Vec<_>> = self.frames.par_iter().map(frame).collect();
         Ok(canvas::png((width * 2, height * 2), &frames?)?)
     }
 

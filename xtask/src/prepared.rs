@@ -70,7 +70,8 @@ impl Prepared {
         let crates = crates()?;
         let rust = toolchain::identity()?;
         let crates_folder = crates.folder.display().to_string();
-        let depends_on = [&crates_folder, &evcxr::name()?, &rust, PROFILE, &prelude(), &sources()?];
+        let depends_on =
+            [&crates_folder, &evcxr::name()?, &rust, PROFILE, &evcxr_config(), &sources()?];
         Ok(Self { part: Part::new("kernel", &depends_on)?, crates })
     }
 
@@ -119,7 +120,7 @@ impl Prepared {
     /// Writes the files that evcxr, cargo, rust-analyzer and Jupyter read, but not the build directory.
     fn write_settings(&self, evcxr: &Path) -> Result<()> {
         let folder = self.folder();
-        fs::write(folder.join("evcxr.toml"), prelude())?;
+        fs::write(folder.join("evcxr.toml"), evcxr_config())?;
         fs::write(folder.join("cargo.toml"), self.cargo_config()?)?;
         let launcher = folder.join("xtask"); // a copy: cargo replaces and deletes its own
         fs::copy(std::env::current_exe()?, &launcher)?;
@@ -220,10 +221,10 @@ fn sources() -> Result<String> {
     Ok(store::hash(texts?))
 }
 
-/// What evcxr does before it answers, so that it is done while the learner reads.
-fn prelude() -> String {
+/// What evcxr loads before it answers, so that it is loaded while the learner reads.
+fn evcxr_config() -> String {
     format!(
-        "[evcxr]\nprelude = '''\n:linker system\n:dep helpers = {{ path = {} }}\n'''\n",
+        "[evcxr]\nlinker = \"system\"\n\n[dependencies]\nhelpers = {{ path = {} }}\n",
         toml(&root().join("helpers"))
     )
 }

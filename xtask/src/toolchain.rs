@@ -108,8 +108,9 @@ pub fn clear_build_variables(command: &mut Command, sysroot: &Path) {
         }
     }
     command.env("RUSTUP_TOOLCHAIN", sysroot);
-    // Empty means no wrapper, even if a configuration file of cargo's names one.
-    command.env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
+    // A wrapper that changes nothing, even if a configuration file of cargo's names another. (With an
+    // empty name, cargo would not remember what rustc says of itself, and ask at each start.)
+    command.env("RUSTC_WRAPPER", "env").env("RUSTC_WORKSPACE_WRAPPER", "env");
 }
 
 /// Lets a program find the toolchain in `sysroot` and its libraries, even if it is not on the path.
