@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -57,6 +58,13 @@ def run_all(cells, folder):
 def kernels():
     """The directories of all kernels."""
     return set((HOME / "kernels").iterdir())
+
+
+def wait_until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.1)
 
 
 def by_id(cells):

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import kernels, run
+from conftest import kernels, run, wait_until
 from load import kills, load, restarts
 from nbformat.v4 import new_code_cell
 from session import HOME, PREPARED, ROOT, START, Session, problem, stream
@@ -77,11 +77,16 @@ def test_types_of_variables_are_found(session):
     )
 
 
-def wait_until(condition):
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "not within 10 s"
+def test_a_kernel_outlives_a_client_that_asks_and_leaves(session):
+    """JupyterLab does so after a restart: it leaves at the first answer."""
+    manager = session.client.km
+    for _ in range(3):
+        control = manager.connect_control()
+        for _ in range(20):
+            manager.session.send(control, "kernel_info_request")
         time.sleep(0.1)
+        control.close(linger=0)
+    assert run(session, 'println!("{}", 1 + 1);') == "2\n"
 
 
 def files(folder):
@@ -287,20 +292,6 @@ def test_a_kernel_runs_without_a_network():
     )
     folders = [Path(__file__).parent, ROOT / "xtask/python"]
     subprocess.run(["unshare", "-n", sys.executable, "-c", program, *folders], check=True)
-
-
-def test_a_kernel_outlives_a_client_that_asks_and_leaves(tmp_path):
-    """JupyterLab does so after a restart: it leaves at the first answer."""
-    session = Session(tmp_path)
-    manager = session.client.km
-    for _ in range(3):
-        control = manager.connect_control()
-        for _ in range(20):
-            manager.session.send(control, "kernel_info_request")
-        time.sleep(0.1)
-        control.close(linger=0)
-    assert run(session, 'println!("{}", 1 + 1);') == "2\n"
-    session.end()
 
 
 @pytest.mark.parametrize("work", [restarts, kills])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import wait_until
 from jupyter_client.connect import write_connection_file
 from jupyter_client.manager import KernelManager, start_new_kernel
 
@@ -158,6 +159,16 @@ def assert_error(cell, ename, evalue):
     assert not cell.text("stderr"), cell.text("stderr")
 
 
+def test_names_are_completed_before_any_cell_was_run_and_the_first_count_is_one(s):
+    """Comes before the other tests that use this kernel. Otherwise the count would not be one."""
+    id = s.client.complete("let text = String::new(); text.is_emp")
+    reply = s.client.get_shell_msg(timeout=60)
+    while reply["parent_header"].get("msg_id") != id:
+        reply = s.client.get_shell_msg(timeout=60)
+    assert "is_empty()" in reply["content"]["matches"]
+    assert [s.ok("let a = 1;").reply["execution_count"] for _ in range(2)] == [1, 2]
+
+
 # ---- errors
 
 def test_panic_is_an_error(s):
@@ -287,13 +298,10 @@ def test_kernel_that_is_killed_leaves_no_process():
 
 def test_shutdown_ends_a_running_cell():
     with Session() as s:
-        s.send("std::thread::sleep(std::time::Duration::from_secs(600));")
-        s.read_for(3)
+        id = s.send('println!("begins"); std::thread::sleep(std::time::Duration::from_secs(600));')
+        s.read_until(s.cells[id].text)
         s.manager.request_shutdown()
-        end = time.monotonic() + 60
-        while s.manager.is_alive():
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        wait_until(lambda: not s.manager.is_alive(), seconds=60)
 
 
 # ---- output
@@ -563,14 +571,3 @@ def test_code_is_compiled_where_it_is_not_run(tmp_path):
     for environment, expected in [({"EVCXR_COMPILE_ONLY": "1"}, ""), ({}, "run\n")]:
         with Session(EVCXR_TMPDIR=str(tmp_path), **environment) as session:
             assert session.ok('println!("run");').text() == expected
-
-
-def test_names_are_completed_before_any_cell_was_run_and_the_first_count_is_one():
-    with Session() as session:
-        code = "let text = String::new(); text.is_emp"
-        id = session.client.complete(code)
-        reply = session.client.get_shell_msg(timeout=60)
-        while reply["parent_header"].get("msg_id") != id:
-            reply = session.client.get_shell_msg(timeout=60)
-        assert "is_empty()" in reply["content"]["matches"]
-        assert [session.ok("let a = 1;").reply["execution_count"] for _ in range(2)] == [1, 2]
