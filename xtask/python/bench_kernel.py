@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 import psutil
 
-from session import NOTEBOOKS, ROOT, Session, read
+from session import NOTEBOOKS, ROOT, Session, code_cells, read
 
 RUNS = 5
 MANY = 10  # kernels at once
@@ -60,10 +60,6 @@ def memory(session):
     return sum(process.memory_info().rss for process in family) / 1e9
 
 
-def code_cells():
-    return [cell for cell in read() if cell.cell_type == "code"]
-
-
 def first_and_later_cells(argv=None):
     """The seconds until there is a first variable, and the median of later cells."""
     with Session(argv=argv) as session:
@@ -77,7 +73,7 @@ def whole_tutorial(argv=None):
     """Its seconds and gigabytes, and those of a further cell."""
     start = time.monotonic()
     with Session(argv=argv) as session:
-        for cell in code_cells():
+        for cell in code_cells(read()):
             seconds(session, cell)
         taken, used = time.monotonic() - start, memory(session)
         return taken, used, seconds(session, "let own = 1;"), memory(session)
@@ -88,7 +84,7 @@ def memory_of_many_kernels():
     with ExitStack() as stack:
         sessions = [stack.enter_context(Session()) for _ in range(MANY)]
         for session in sessions:
-            for cell in code_cells()[:6]:
+            for cell in code_cells(read())[:6]:
                 seconds(session, cell)
         return sum(map(memory, sessions))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jupyter_core.utils import run_sync
 
-from session import HOME, PREPARED, ROOT, Session, read
+from session import HOME, PREPARED, ROOT, Session, code_cells, read
 
 
 def in_use():
@@ -34,7 +34,7 @@ def in_use():
 def tutorial(folder):
     """Runs the whole tutorial and returns what it prints."""
     with Session(folder) as session:
-        return "".join(session.ok(cell) for cell in read() if cell.cell_type == "code")
+        return "".join(session.ok(cell) for cell in code_cells(read()))
 
 
 def tutorials(n):

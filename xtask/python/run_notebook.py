@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 
-from session import NOTEBOOKS, Session, problem, stream
+from session import NOTEBOOKS, Session, code_cells, problem, stream
 
 # What the original prints for the recording: the words before each number, the number, and how far
 # the published runs differ from each other (where they agree: half of the last digit).
@@ -51,17 +51,17 @@ def run(path, executed):
         notebook = nbformat.read(path, as_version=4)
     except Exception as err:
         sys.exit(f"error: {path} is not a notebook ({err})")
-    code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    cells = code_cells(notebook.cells)
     failures, start = [], time.monotonic()
     with Session(path.parent.resolve()) as session:
         print(f"kernel started in {session.seconds:.1f} s")
-        for number, cell in enumerate(code_cells, 1):
-            name = f"cell {number} ({cell.get('id', '')})"
+        for number, cell in enumerate(cells, 1):
+            id = cell.get("id", "")
             session.run(cell)
-            print(f"[{number}/{len(code_cells)}] {cell.get('id', '')}: {session.seconds:.1f} s")
+            print(f"[{number}/{len(cells)}] {id}: {session.seconds:.1f} s")
             print(stream(cell), end="", flush=True)
             if what := problem(cell):
-                failures.append(f"{name} {what}")
+                failures.append(f"FAILED: cell {number} ({id}) {what}")
             if session.is_dead():
                 break
 
@@ -69,12 +69,10 @@ def run(path, executed):
     nbformat.write(notebook, executed)
     page, _ = HTMLExporter().from_notebook_node(notebook)
     executed.with_suffix(".html").write_text(page, encoding="utf-8")
-    print(f"{path.name}: {len(code_cells)} cells in {time.monotonic() - start:.0f} s")
+    print(f"{path.name}: {len(cells)} cells in {time.monotonic() - start:.0f} s")
     print(f"executed notebook: {executed}\nHTML page: {executed.with_suffix('.html')}")
-    for line in compare_with_published("".join(map(stream, code_cells))):
+    for line in [*compare_with_published("".join(map(stream, cells))), *failures]:
         print(line)
-    for failure in failures:
-        print(f"FAILED: {failure}")
     return not failures
 
 
@@ -96,9 +94,8 @@ def compile_cells(path):
         print(f"{path.name} cannot be read, so its cells are compiled when they are run: {err}")
         return
     with Session() as session:
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                session.run(cell)
+        for cell in code_cells(notebook.cells):
+            session.run(cell)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,10 @@ def read(name="W1D5_Tutorial1"):
     return cells
 
 
+def code_cells(cells):
+    return [cell for cell in cells if cell.cell_type == "code"]
+
+
 class Session:
     """The Rust kernel, started in a folder. With `argv`, another program as the kernel."""
 
@@ -92,10 +96,10 @@ def stream(cell, name="stdout"):
 def problem(cell):
     """What is wrong with how a cell ended, or None. A cell should fail if its tag says so, and only then."""
     errors = [f"{o.ename}: {o.evalue}" for o in cell.outputs if o.output_type == "error"]
-    failed = errors or ([stream(cell, "stderr")] if stream(cell, "stderr") else [])
+    failed = "; ".join(errors) or stream(cell, "stderr")
     may_fail = "raises-exception" in cell.metadata.get("tags", [])
     if failed and not may_fail:
-        return "failed: " + "; ".join(failed)
+        return "failed: " + failed
     if may_fail and not failed:
         return "was expected to fail, and did not"
     return None

@@ -93,8 +93,7 @@ def tutorial(path):
     lines, numbers = [], {"stimuli_train": y, "stimuli_test": y_test}
 
     net = seeded(200, x)
-    for i, parameter in enumerate(net.parameters()):
-        numbers[f"initial_{i}"] = parameter
+    numbers |= {f"initial_{i}": parameter for i, parameter in enumerate(net.parameters())}
     drawn = np.random.choice(len(x), 1)
     numbers["ori_1"] = y[drawn]
     lines.append(f"decoded orientation: {net(x[drawn]).item():.2f}")
@@ -106,8 +105,7 @@ def tutorial(path):
     lines.append(f"mean squared error: {mse_loss(net(x[drawn]), y[drawn]).item():.2f}")
 
     mse_loss(net(x), y).backward()
-    for i, parameter in enumerate(net.parameters()):
-        numbers[f"gradient_{i}"] = parameter.grad.clone()
+    numbers |= {f"gradient_{i}": p.grad.clone() for i, p in enumerate(net.parameters())}
     numbers["losses"] = train(net, x, y)
     numbers["mse_test"] = mse_loss(net(x_test), y_test)
     for i in range(10, 51, 10):

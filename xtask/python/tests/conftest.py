@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from session import HOME, ROOT, START, Session, problem, stream  # noqa: E402
+from session import HOME, ROOT, START, Session, code_cells, problem, stream  # noqa: E402
 
 os.environ.pop("LD_LIBRARY_PATH", None)  # cargo sets it, and a kernel must not need it
 
@@ -52,7 +52,7 @@ def run(session, cell):
 def run_all(cells, folder):
     """Runs the code cells on a fresh kernel in a folder; returns what they print."""
     with Session(folder) as session:
-        return "".join(run(session, cell) for cell in cells if cell.cell_type == "code")
+        return "".join(run(session, cell) for cell in code_cells(cells))
 
 
 def kernels():

@@ -13,7 +13,7 @@ from conftest import by_id, kernels, run, run_all, solved
 from nbformat.v4 import new_code_cell
 from nbgrader.api import Gradebook
 from run_notebook import compare_with_published
-from session import NOTEBOOKS, PREPARED, ROOT, Session, read
+from session import NOTEBOOKS, PREPARED, ROOT, Session, code_cells, read
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def assert_prints_what_its_text_says(cells, printed, n_blocks):
 
 def figures(cells):
     """How many figures there are. Each must have a text for readers who cannot see it."""
-    outputs = [o for c in cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", {})]
+    outputs = [o for c in code_cells(cells) for o in c.outputs if "image/png" in o.get("data", {})]
     for output in outputs:
         assert len(re.search("alt='([^']*)'", output.data["text/html"])[1]) > 30
     return len(outputs)
@@ -61,7 +61,7 @@ def figures(cells):
 def test_the_tutorial_runs_and_prints_what_its_text_says(folder):
     cells, before = read(), kernels()
     with Session(folder) as session:
-        printed = "".join(run(session, cell) for cell in cells if cell.cell_type == "code")
+        printed = "".join(run(session, cell) for cell in code_cells(cells))
         (own,) = kernels() - before
         own, prepared = (f / "build/target/known" for f in (own, PREPARED / "prepared"))
         assert {f.name for f in own.iterdir()} == {f.name for f in prepared.iterdir()}, "a cell was compiled"
@@ -88,9 +88,8 @@ def test_the_bonus_runs_with_its_suggestions_and_prints_what_its_text_says(folde
 
 
 def test_every_cell_of_the_tutorial_may_be_run_twice_and_every_suggestion_works(folder):
-    cells = [cell for cell in with_suggestions(read()) if cell.cell_type == "code"]
-    twice = [again for cell in cells for again in (cell, cell.copy())]
-    printed = run_all(twice, folder)
+    cells = code_cells(with_suggestions(read()))
+    printed = run_all([again for cell in cells for again in (cell, cell.copy())], folder)
     assert "loss: NaN" in printed, "a suggestion has a rate that is too large"
 
 
@@ -103,7 +102,7 @@ ANSWERS = {  # a wrong answer to each exercise of the tutorial, and what its ver
 @pytest.mark.parametrize("name, first", [("W1D5_Tutorial1", "18-split"), ("W1D5_Tutorial1_Bonus", "03-imports")])
 def test_verdicts_in_the_kernel(folder, exported, name, first):
     """Each exercise untouched, answered wrong where a wrong answer is known, and solved."""
-    cells = by_id([cell for cell in read(name) if cell.cell_type == "code"])
+    cells = by_id(code_cells(read(name)))
     solutions = solved(exported, name)
     with Session(folder) as session:
         for cell in cells.values():
@@ -129,7 +128,7 @@ def test_verdicts_in_the_kernel(folder, exported, name, first):
 
 
 def test_section_3_alone_on_a_fresh_kernel(folder):
-    cells = [cell for cell in read() if cell.id >= "31" and cell.cell_type == "code"]
+    cells = [cell for cell in read() if cell.id >= "31"]
     catch_up = by_id(cells)["31-catch-up"]
     catch_up.source = re.sub("(?m)^// ?", "", catch_up.source.split("\n\n", 1)[1])
     printed = run_all(cells, folder)
