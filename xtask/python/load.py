@@ -46,7 +46,6 @@ def tutorials(n):
 
 
 def restarts(n):
-    """Restarts a kernel n times."""
     with tempfile.TemporaryDirectory() as folder, Session(folder) as session:
         for _ in range(n):
             run_sync(session.client.km.restart_kernel)()

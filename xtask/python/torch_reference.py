@@ -144,10 +144,6 @@ def to_sin_cos(degrees):
     return torch.cat([radians.sin(), radians.cos()], 1)
 
 
-def nll(out, classes):
-    return nll_loss(log_softmax(out, 1), classes)
-
-
 def bonus(path):
     """The lines that the bonus notebook prints, and numbers of it by name."""
     resp_all, stimuli_all = load(path)
@@ -221,7 +217,7 @@ def bonus(path):
         net = layers(n_neurons, 20, 20)
         w_in = net[0].weight
         penalty = lambda: l2 * w_in.square().sum() + l1 * w_in.abs().sum() if l2 else 0
-        loss_fn = lambda out, classes: nll(out, classes) + penalty()
+        loss_fn = lambda out, classes: nll_loss(log_softmax(out, 1), classes) + penalty()
         test = (x_test, classes_test)
         losses, test_losses = train_and_test(net, loss_fn, x, classes, test, 1000, 0.1)
         numbers[f"{name}_loss"], numbers[f"{name}_test_loss"] = losses, test_losses

@@ -52,13 +52,13 @@ class Notebook:
     def cell(self, id):
         return self.page.locator(".jp-Notebook .jp-Cell").nth(self.ids.index(id))
 
-    def idle(self, seconds=120):
+    def idle(self):
         """Waits until the kernel has had nothing to do for a second."""
         status = self.page.locator(".jp-NotebookPanel-toolbar .jp-Notebook-ExecutionIndicator")
-        quiet, end = 0, time.monotonic() + seconds
+        quiet, end = 0, time.monotonic() + 120
         while quiet < 5:
             if time.monotonic() > end:
-                pytest.fail(f"the kernel is not idle after {seconds} s")
+                pytest.fail("the kernel is not idle after 120 s")
             quiet = quiet + 1 if status.get_attribute("data-status") == "idle" else 0
             time.sleep(0.2)
 
