@@ -35,6 +35,7 @@ use rayon::prelude::*;
 
 use crate::kernel::{self, Formats};
 use crate::recording::Source;
+use chart::{Area, DrawResult, draw_panel, draw_title};
 use color::{BWR, PINK, percentiles};
 use panel::{Axes, Content, HeatMap, Kind, Panel, Series};
 use style::{BASE, FONT, PIXELS_PER_INCH, SCALE, SEVERAL, SINGLE, missing_letters, px};
@@ -539,15 +540,11 @@ impl Figure {
             .map_err(|err| Error::Msg(format!("cannot draw the figure: {err}")))
     }
 
-    fn draw_on<DB: DrawingBackend>(
-        &self,
-        panels: &[Panel],
-        root: &chart::Area<DB>,
-    ) -> std::result::Result<(), chart::DrawError<DB>> {
+    fn draw_on<DB: DrawingBackend>(&self, panels: &[Panel], root: &Area<DB>) -> DrawResult<DB> {
         root.fill(&WHITE)?;
         let mut page = root.margin(px(8.0), 0, 0, 0);
         if !self.title.is_empty() {
-            page = chart::draw_title(&page, &self.title, BASE * 1.1)?;
+            page = draw_title(&page, &self.title, BASE * 1.1)?;
         }
         let areas = page.split_evenly((self.n_rows, self.n_columns));
         let rows = panels.chunks(self.n_columns);
@@ -556,9 +553,9 @@ impl Figure {
             for (panel, area) in row.iter().zip(areas) {
                 let mut area = area.margin(0, px(BASE), px(BASE / 2.0), px(BASE / 2.0));
                 if has_titles {
-                    area = chart::draw_title(&area, &panel.title, BASE)?;
+                    area = draw_title(&area, &panel.title, BASE)?;
                 }
-                chart::draw_panel(&area, panel)?;
+                draw_panel(&area, panel)?;
             }
         }
         root.present()

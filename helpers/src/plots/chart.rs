@@ -17,8 +17,8 @@ use super::style::{
 };
 
 pub type Area<DB> = DrawingArea<DB, Shift>;
-pub type DrawError<DB> = DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>;
-type DrawResult<DB> = Result<(), DrawError<DB>>;
+pub type DrawResult<DB> = Result<(), DrawError<DB>>;
+type DrawError<DB> = DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>;
 type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<Scale, Scale>>;
 
 /// Fills an area with a panel.

@@ -4,12 +4,12 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters_backend::BackendCoord;
 
-use super::chart::{Area, DrawError};
+use super::chart::{Area, DrawResult};
 use super::scale::Scale;
 use super::style::{AXIS_WIDTH, BASE, CURVES, GRAY, SCALE, SMALL, font, px, stroke, text_width};
 
 /// Draws the network: three layers of circles, a line for each weight.
-pub fn network<DB: DrawingBackend>(area: &Area<DB>) -> Result<(), DrawError<DB>> {
+pub fn network<DB: DrawingBackend>(area: &Area<DB>) -> DrawResult<DB> {
     // A drawing of 640 by 300, in the middle.
     let (width, height) = area.dim_in_pixel();
     let scale = (f64::from(width) / 640.0).min(f64::from(height) / 300.0) / f64::from(SCALE);
@@ -83,7 +83,7 @@ pub fn network<DB: DrawingBackend>(area: &Area<DB>) -> Result<(), DrawError<DB>>
 }
 
 /// Draws stripes at an angle in degrees, within a circle.
-pub fn grating<DB: DrawingBackend>(area: &Area<DB>, ori: f64) -> Result<(), DrawError<DB>> {
+pub fn grating<DB: DrawingBackend>(area: &Area<DB>, ori: f64) -> DrawResult<DB> {
     const N_STRIPES: i32 = 7;
     let (width, height) = area.dim_in_pixel();
     let radius = 0.45 * f64::from(width.min(height));
@@ -106,7 +106,7 @@ pub fn grating<DB: DrawingBackend>(area: &Area<DB>, ori: f64) -> Result<(), Draw
 }
 
 /// Draws the parabola `L = w^2`, the steps so far, and the slope at the last step.
-pub fn descent<DB: DrawingBackend>(area: &Area<DB>, path: &[f64]) -> Result<(), DrawError<DB>> {
+pub fn descent<DB: DrawingBackend>(area: &Area<DB>, path: &[f64]) -> DrawResult<DB> {
     let Some(&w) = path.last() else {
         return Ok(());
     };
