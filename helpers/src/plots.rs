@@ -277,8 +277,9 @@ pub fn plot_gradient_descent() -> Figure {
     let learning_rate = 0.12;
     let step = |w: &f64| Some(w - learning_rate * 2.0 * w);
     let path: Vec<f64> = std::iter::successors(Some(1.8), step).take(14).collect();
-    let frame = |n: usize| vec![Content::Descent(path[..n].to_vec()).into()];
-    Figure { inches: (8.0, 5.0), frames: (1..=path.len()).map(frame).collect(), ..figure(1, 1) }
+    let frame = |n: usize| Figure::of_panel(Content::Descent(path[..n].to_vec()));
+    let frames: Vec<Figure> = (1..=path.len()).map(frame).collect();
+    Figure { inches: (8.0, 5.0), ..animation(&frames) }
 }
 
 /// A grating: black and white stripes at an angle in degrees, counterclockwise from horizontal.
@@ -325,7 +326,8 @@ fn same_number(caller: &str, n: usize, expected: usize) -> Result<()> {
 
 impl Figure {
     fn of_panel(content: Content) -> Self {
-        Self { frames: vec![vec![content.into()]], ..figure(1, 1) }
+        let panel = Panel { title: String::new(), content };
+        Self { frames: vec![vec![panel]], ..figure(1, 1) }
     }
 
     /// Puts another figure into the next place of the grid; a full grid gets another row.

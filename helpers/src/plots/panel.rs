@@ -139,13 +139,6 @@ impl Axes {
     }
 }
 
-impl From<Content> for Panel {
-    fn from(content: Content) -> Self {
-        let title = String::new();
-        Self { title, content }
-    }
-}
-
 impl Panel {
     /// The texts that the user has given.
     pub fn texts(&self) -> Vec<&String> {
