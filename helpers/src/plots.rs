@@ -31,6 +31,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use candle_core::{DType, Error, Result, Tensor, bail};
 use num_traits::AsPrimitive;
 use plotters::prelude::*;
+use plotters_bitmap::BitMapBackend;
 use rayon::prelude::*;
 
 use crate::kernel::{self, Formats};
@@ -426,10 +427,9 @@ impl Figure {
     /// # Errors
     /// If a text has letters that the font lacks.
     pub fn png(&self) -> Result<Vec<u8>> {
-        let (width, height) = self.size();
         let frame = |panels: &Vec<Panel>| self.pixels(panels);
         let frames: Result<Vec<_>> = self.frames.par_iter().map(frame).collect();
-        Ok(canvas::png((width * 2, height * 2), &frames?)?)
+        Ok(canvas::png(self.size(2), &frames?)?)
     }
 
     /// The figure as an SVG file; of an animation, the last frame.
@@ -437,8 +437,8 @@ impl Figure {
     /// # Errors
     /// If a text has letters that the font lacks.
     pub fn svg(&self) -> Result<String> {
-        let (width, height) = self.size();
-        let size = (width * SCALE, height * SCALE);
+        let (width, height) = self.size(1);
+        let size = self.size(SCALE);
         let mut svg = String::new();
         let panels = self.frames.last().map_or(&[][..], Vec::as_slice);
         self.draw(panels, SVGBackend::with_string(&mut svg, size))?;
@@ -494,7 +494,7 @@ impl Figure {
 
     /// The figure as HTML, and as PNG for front ends that do not show HTML.
     pub(crate) fn formats(&self) -> Result<Formats> {
-        let (width, _) = self.size();
+        let (width, _) = self.size(1);
         let png = BASE64.encode(self.png()?);
         let alt = escaped(&self.alt_text());
         let html = format!(
@@ -512,19 +512,19 @@ impl Figure {
         all.join("; ")
     }
 
-    /// Width and height on the page, in CSS pixels.
-    fn size(&self) -> (u32, u32) {
+    /// Width and height, with `scale` pixels for each CSS pixel of the page.
+    fn size(&self, scale: u32) -> (u32, u32) {
         let (width, height) = self.inches;
-        ((width * PIXELS_PER_INCH) as u32, (height * PIXELS_PER_INCH) as u32)
+        ((width * PIXELS_PER_INCH) as u32 * scale, (height * PIXELS_PER_INCH) as u32 * scale)
     }
 
     /// RGB pixels, twice the figure's size each way.
     fn pixels(&self, panels: &[Panel]) -> Result<Vec<u8>> {
-        let (width, height) = self.size();
-        let size = (width * SCALE, height * SCALE);
-        let mut pixels = vec![255; (size.0 * size.1 * 3) as usize];
-        self.draw(panels, canvas::Canvas::new(&mut pixels, size))?;
-        Ok(canvas::halve(&pixels, size.0 as usize))
+        let (width, height) = self.size(SCALE);
+        let mut pixels = vec![255; (width * height * 3) as usize];
+        let backend = BitMapBackend::with_buffer(&mut pixels, (width, height));
+        self.draw(panels, canvas::Canvas(backend))?;
+        Ok(canvas::halve(&pixels, width as usize))
     }
 
     fn draw<DB: DrawingBackend>(&self, panels: &[Panel], backend: DB) -> Result<()> {
@@ -680,13 +680,13 @@ mod tests {
     fn labels_are_neither_cut_off_nor_on_top_of_each_other() {
         for figure in tricky_figures() {
             let (svg, alt) = (figure.svg().unwrap(), figure.alt_text());
-            let (width, height) = figure.size();
+            let (width, height) = figure.size(SCALE);
             let texts = texts(&svg);
             assert!(!texts.is_empty());
             for (i, (text, [left, top, right, bottom])) in texts.iter().enumerate() {
                 let is_inside = left.min(*top) >= 0.0
-                    && *right <= f64::from(width * SCALE)
-                    && *bottom <= f64::from(height * SCALE);
+                    && *right <= f64::from(width)
+                    && *bottom <= f64::from(height);
                 assert!(is_inside, "{text:?} is cut off in {alt}");
                 for (other, place) in &texts[..i] {
                     let is_beside = left + 2.0 >= place[2] || place[0] + 2.0 >= *right;
@@ -701,7 +701,7 @@ mod tests {
     fn nothing_is_drawn_at_the_edge_of_the_page() {
         for figure in tricky_figures() {
             let pixels = figure.pixels(figure.frames.last().unwrap()).unwrap();
-            let row_bytes = figure.size().0 as usize * 2 * 3;
+            let row_bytes = figure.size(2).0 as usize * 3;
             let rows: Vec<&[u8]> = pixels.chunks(row_bytes).collect();
             let sides = rows.iter().flat_map(|row| [&row[..3], &row[row_bytes - 3..]]);
             let mut edge = sides.chain([rows[0], rows[rows.len() - 1]]).flatten();
@@ -871,6 +871,6 @@ mod tests {
         let one = plot_train_loss(&[1.0]).unwrap();
         let three = figure(1, 2).with(&one).with(&one).with(&one);
         assert_eq!((three.n_rows, three.frames[0].len()), (2, 3));
-        assert_eq!(three.size(), (960, 672));
+        assert_eq!(three.size(1), (960, 672));
     }
 }

@@ -12,13 +12,7 @@ use plotters_bitmap::{BitMapBackend, BitMapBackendError};
 
 type Drawn = Result<(), DrawingErrorKind<BitMapBackendError>>;
 
-pub struct Canvas<'a>(BitMapBackend<'a>);
-
-impl<'a> Canvas<'a> {
-    pub fn new(pixels: &'a mut [u8], size: (u32, u32)) -> Self {
-        Self(BitMapBackend::with_buffer(pixels, size))
-    }
-}
+pub struct Canvas<'a>(pub BitMapBackend<'a>);
 
 impl DrawingBackend for Canvas<'_> {
     type ErrorType = BitMapBackendError;
@@ -106,10 +100,8 @@ pub fn halve(pixels: &[u8], width: usize) -> Vec<u8> {
     half
 }
 
-/// How often an animation is played before it stops at its last frame.
-const PLAYS: u32 = 3;
-
-/// A PNG file of RGB frames; several frames are an animation with half a second for each.
+/// A PNG file of RGB frames. Several frames are an animation with half a second for each, which is
+/// played three times before it stops at its last frame.
 pub fn png((width, height): (u32, u32), frames: &[Vec<u8>]) -> io::Result<Vec<u8>> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width, height);
@@ -117,7 +109,7 @@ pub fn png((width, height): (u32, u32), frames: &[Vec<u8>]) -> io::Result<Vec<u8
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::Balanced);
     if frames.len() > 1 {
-        encoder.set_animated(frames.len() as u32, PLAYS)?;
+        encoder.set_animated(frames.len() as u32, 3)?;
         encoder.set_frame_delay(1, 2)?;
     }
     let mut writer = encoder.write_header()?;
