@@ -158,7 +158,7 @@ pub fn plot_weights(weights: &Tensor) -> Result<Figure> {
     let (_, n_columns) = matrix("plot_weights", weights)?;
     let values = matrix_values(weights)?;
     let absolute: Vec<f32> = values.iter().map(|x| x.abs()).collect();
-    let [_, largest] = percentiles(&absolute, [1.0, 99.0]);
+    let [largest] = percentiles(&absolute, [99.0]);
     let limit = if largest > 0.0 { largest } else { 1.0 };
     Ok(Figure::of_panel(Content::HeatMap(HeatMap {
         values,
@@ -242,9 +242,8 @@ pub fn plot_confusion(
 ) -> Result<Figure> {
     let (predicted, actual) = (predicted.values()?, actual.values()?);
     same_number("plot_confusion", predicted.len(), actual.len())?;
-    let is_class = |class: &&f64| class.fract() == 0.0 && (0.0..n_classes as f64).contains(*class);
-    let mut classes = predicted.iter().chain(&actual);
-    if let Some(class) = classes.find(|class| !is_class(class)) {
+    let is_class = |class: &f64| class.fract() == 0.0 && (0.0..n_classes as f64).contains(class);
+    if let Some(class) = predicted.iter().chain(&actual).find(|class| !is_class(class)) {
         bail!(
             "plot_confusion: expected classes from 0 to below {n_classes}, got {class}: pass the \
              numbers of the classes, and how many classes there are"
@@ -400,8 +399,7 @@ impl Figure {
                  axes(), and add that to the figure with with()"
             );
         };
-        let name = name.into();
-        axes.series.push(Series { name, kind, x, y });
+        axes.series.push(Series { name: name.into(), kind, x, y });
         Ok(figure)
     }
 

@@ -285,9 +285,8 @@ fn draw_heat_map<DB: DrawingBackend>(area: &Area<DB>, map: &HeatMap) -> DrawResu
     let (left, right) = area.split_horizontally(width as i32 - beside - 2 * px(BASE));
     let mut chart = build_chart(&left, &x, y, 0)?;
     let (width, height) = chart.plotting_area().dim_in_pixel();
-    let max_cells = |extent: u32| (extent * 2 / SCALE) as usize;
-    let (values, n_columns) =
-        reduce(&map.values, map.n_columns, max_cells(width), max_cells(height));
+    let max_cells = [width, height].map(|extent| (extent * 2 / SCALE) as usize);
+    let (values, n_columns) = reduce(&map.values, map.n_columns, max_cells);
     let cell_width = map.n_columns as f64 / n_columns as f64;
     let cell_height = n_rows as f64 / (values.len() / n_columns) as f64;
     chart.draw_series(values.iter().enumerate().map(|(i, value)| {

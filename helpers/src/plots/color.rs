@@ -35,7 +35,7 @@ pub static BWR: LazyLock<ColorMap> = LazyLock::new(|| ColorMap::parse(include_st
 
 /// `numpy.percentile(values, percent)` for each of `percents`, without NaNs; 0 if there is nothing
 /// else.
-pub fn percentiles(values: &[f32], percents: [f64; 2]) -> [f64; 2] {
+pub fn percentiles<const N: usize>(values: &[f32], percents: [f64; N]) -> [f64; N] {
     let mut values: Vec<f32> = values.iter().copied().filter(|x| !x.is_nan()).collect();
     percents.map(|percent| {
         let Some(last) = values.len().checked_sub(1) else {
@@ -49,14 +49,10 @@ pub fn percentiles(values: &[f32], percents: [f64; 2]) -> [f64; 2] {
     })
 }
 
-/// Averages a matrix with `n_columns` down to at most `max_columns` and `max_rows`, without NaNs;
+/// Averages a matrix with `n_columns` down to at most `max` columns and rows, without NaNs;
 /// returns its values and its number of columns.
-pub fn reduce(
-    values: &[f32],
-    n_columns: usize,
-    max_columns: usize,
-    max_rows: usize,
-) -> (Vec<f32>, usize) {
+pub fn reduce(values: &[f32], n_columns: usize, max: [usize; 2]) -> (Vec<f32>, usize) {
+    let [max_columns, max_rows] = max;
     let blocks = |n: usize, max: usize| -> Vec<Range<usize>> {
         let n_blocks = n.min(max);
         let start = |i| i * n / n_blocks;
@@ -90,14 +86,11 @@ mod tests {
 
     #[test]
     fn percentiles_are_numpys() {
-        // numpy.percentile([3, 1, 2, 10, 4], [0, 1, 50, 99, 100])
+        // numpy.percentile([3, 1, 2, 10, 4], [0, 1, 50, 99, 100, 0])
         let values = [3.0, 1.0, f32::NAN, 2.0, 10.0, 4.0];
-        for (percent, expected) in
-            [(0.0, 1.0), (1.0, 1.04), (50.0, 3.0), (99.0, 9.76), (100.0, 10.0)]
-        {
-            let [got, same] = percentiles(&values, [percent; 2]);
+        let all = percentiles(&values, [0.0, 1.0, 50.0, 99.0, 100.0, 0.0]);
+        for (got, expected) in all.into_iter().zip([1.0, 1.04, 3.0, 9.76, 10.0, 1.0]) {
             assert!((got - expected).abs() < 1e-6, "{got} {expected}");
-            assert_eq!(got, same);
         }
         assert_eq!(percentiles(&[f32::NAN], [1.0, 99.0]), [0.0, 0.0]);
     }
@@ -106,12 +99,12 @@ mod tests {
     fn reduced_matrix_has_the_means_of_the_cells_it_covers() {
         let nan = f32::NAN;
         let rows = [[1.0, 3.0, 4.0, 3.0, 5.0], [nan, 1.0, nan, nan, nan]].concat();
-        let (reduced, n_columns) = reduce(&rows, 5, 2, 2);
+        let (reduced, n_columns) = reduce(&rows, 5, [2, 2]);
         assert_eq!(n_columns, 2);
         assert_eq!(reduced[..3], [2.0, 4.0, 1.0]);
         assert!(reduced[3].is_nan());
         let two_rows = [1.0, 3.0, 5.0, 3.0, 5.0, 7.0];
-        assert_eq!(reduce(&two_rows, 3, 3, 1).0, [2.0, 4.0, 6.0]);
-        assert_eq!(reduce(&[1.0, 2.0], 2, 9, 9), (vec![1.0, 2.0], 2));
+        assert_eq!(reduce(&two_rows, 3, [3, 1]).0, [2.0, 4.0, 6.0]);
+        assert_eq!(reduce(&[1.0, 2.0], 2, [9, 9]), (vec![1.0, 2.0], 2));
     }
 }

@@ -68,8 +68,7 @@ pub fn font(size: f64) -> TextStyle<'static> {
 
 /// The width of a text, in pixels drawn.
 pub fn text_width(text: &str, font: &TextStyle) -> i32 {
-    let size = font.font.box_size(text);
-    size.map_or(0, |(width, _)| width as i32)
+    font.font.box_size(text).map_or(0, |(width, _)| width as i32)
 }
 
 /// The font of at most `size` in which a text is no wider than an extent in pixels drawn.
@@ -80,6 +79,5 @@ pub fn fit_font(text: &str, size: f64, extent: i32) -> TextStyle<'static> {
 
 /// The letters of a text that the font does not have.
 pub fn missing_letters(text: &str) -> Vec<char> {
-    let is_missing = |c: &char| DEJAVU.glyph_id(*c) == GlyphId(0);
-    text.chars().filter(is_missing).collect()
+    text.chars().filter(|c| DEJAVU.glyph_id(*c) == GlyphId(0)).collect()
 }
