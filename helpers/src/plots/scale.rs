@@ -75,10 +75,9 @@ impl Scale {
         }
         if logarithmic {
             let margin = 10f64.powf(((high.log10() - low.log10()) * 0.05).max(0.02));
-            return Self {
-                logarithmic,
-                ..Self::linear((low / margin).max(f64::MIN_POSITIVE), (high * margin).min(f64::MAX))
-            };
+            let low = (low / margin).max(f64::MIN_POSITIVE);
+            let high = (high * margin).min(f64::MAX);
+            return Self { logarithmic, ..Self::linear(low, high) };
         }
         let margin = match high - low {
             0.0 if high == 0.0 => 0.5,
@@ -97,24 +96,21 @@ impl Scale {
 
     /// Extends the high end, so that this fraction of the axis is free.
     pub fn with_headroom(mut self, fraction: f64) -> Self {
-        let extend = |low: f64, high: f64| low + (high - low) / (1.0 - fraction);
-        self.high = if self.logarithmic {
-            let exponent = extend(self.low.log10(), self.high.log10());
-            10f64.powf(exponent).min(f64::MAX)
-        } else {
-            extend(self.low, self.high)
-        };
+        let [low, high] = [self.low, self.high].map(|end| self.place(end));
+        let high = low + (high - low) / (1.0 - fraction);
+        self.high = if self.logarithmic { 10f64.powf(high).min(f64::MAX) } else { high };
         self
     }
 
     /// Maps the low end to 0 and the high end to 1.
     pub fn normalize(&self, value: f64) -> f64 {
-        if self.logarithmic {
-            let low = self.low.log10();
-            (value.log10() - low) / (self.high.log10() - low)
-        } else {
-            (value - self.low) / (self.high - self.low)
-        }
+        let [value, low, high] = [value, self.low, self.high].map(|x| self.place(x));
+        (value - low) / (high - low)
+    }
+
+    /// What grows evenly along the axis: the value, or its logarithm.
+    fn place(&self, value: f64) -> f64 {
+        if self.logarithmic { value.log10() } else { value }
     }
 
     pub fn contains(&self, value: f64) -> bool {
@@ -196,7 +192,7 @@ impl Scale {
 
     /// The space for ticks, tick labels of this width or height, and the axis label.
     pub fn label_area(&self, tick_label: i32) -> i32 {
-        let has_ticks = self.ticks.as_ref().is_none_or(|ticks| !ticks.is_empty());
+        let has_ticks = self.ticks.as_deref() != Some(&[]);
         let ticks = px(TICK) + i32::from(has_ticks) * (px(TICK) + tick_label);
         let has_label = !self.description().is_empty();
         ticks + i32::from(has_label) * px(BASE * 1.6)
@@ -261,9 +257,7 @@ mod tests {
     #[test]
     fn integers_have_integer_steps() {
         let steps = |high, n| {
-            let integer = true;
-            let scale = Scale { integer, ..Scale::around([-0.5, high].into_iter(), false) };
-            scale.steps(n)
+            Scale { integer: true, ..Scale::around([-0.5, high].into_iter(), false) }.steps(n)
         };
         assert_eq!(steps(3.5, 9), [0.0, 1.0, 2.0, 3.0]);
         assert_eq!(steps(19.5, 8), [0.0, 5.0, 10.0, 15.0, 20.0]);
