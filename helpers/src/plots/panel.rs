@@ -86,12 +86,8 @@ impl Axes {
         } else {
             Scale::around(values(), false)
         };
-        Scale {
-            label: self.x_label.clone(),
-            integer: values().all(|x| x.fract() == 0.0),
-            ticks,
-            ..scale
-        }
+        let integer = values().all(|x| x.fract() == 0.0);
+        Scale { label: self.x_label.clone(), integer, ticks, ..scale }
     }
 
     pub fn y_scale(&self) -> Scale {
@@ -137,6 +133,22 @@ impl Axes {
         let values = series.y.iter().enumerate();
         values.map(|(k, y)| (bottom(k), bottom(k) + y)).collect()
     }
+
+    fn alt_text(&self) -> String {
+        let mut text = format!("{} against {}", self.y_label, self.x_label);
+        for Series { name, kind, x, y } in &self.series {
+            let kind = match kind {
+                Kind::Line => "line",
+                Kind::Points => "points",
+                Kind::Bars => "bars",
+                Kind::Reference => "dashed line",
+            };
+            let space = if name.is_empty() { "" } else { " " };
+            let (x, y) = (describe_range(x), describe_range(y));
+            text += &format!(", {kind}{space}{name} with x from {x} and y from {y}");
+        }
+        text + if self.logarithmic { ", logarithmic" } else { "" }
+    }
 }
 
 impl Panel {
@@ -159,7 +171,14 @@ impl Panel {
         let title = if self.title.is_empty() { "" } else { ": " };
         let content = match &self.content {
             Content::Axes(axes) => axes.alt_text(),
-            Content::HeatMap(map) => map.alt_text(),
+            Content::HeatMap(HeatMap { values, n_columns, color_label, limits, .. }) => {
+                let n_rows = values.len() / n_columns;
+                let colors = describe_range(&[limits.0, limits.1]);
+                format!(
+                    "heat map of {color_label}, {n_rows} rows by {n_columns} columns, colors from \
+                     {colors}"
+                )
+            }
             Content::Network => "diagram of a network: neural responses r1 to rN, each connected \
                                  to hidden units h1 to hM, these to the decoded orientation y"
                 .into(),
@@ -173,35 +192,6 @@ impl Panel {
             ),
         };
         format!("{}{title}{content}", self.title)
-    }
-}
-
-impl Axes {
-    fn alt_text(&self) -> String {
-        let mut text = format!("{} against {}", self.y_label, self.x_label);
-        for Series { name, kind, x, y } in &self.series {
-            let kind = match kind {
-                Kind::Line => "line",
-                Kind::Points => "points",
-                Kind::Bars => "bars",
-                Kind::Reference => "dashed line",
-            };
-            let space = if name.is_empty() { "" } else { " " };
-            let (x, y) = (describe_range(x), describe_range(y));
-            text += &format!(", {kind}{space}{name} with x from {x} and y from {y}");
-        }
-        text + if self.logarithmic { ", logarithmic" } else { "" }
-    }
-}
-
-impl HeatMap {
-    fn alt_text(&self) -> String {
-        let (n_rows, n_columns) = (self.values.len() / self.n_columns, self.n_columns);
-        let colors = describe_range(&[self.limits.0, self.limits.1]);
-        format!(
-            "heat map of {}, {n_rows} rows by {n_columns} columns, colors from {colors}",
-            self.color_label
-        )
     }
 }
 
