@@ -17,21 +17,19 @@ pub fn network<DB: DrawingBackend>(area: &Area<DB>) -> DrawResult<DB> {
         let (dx, dy) = (px((x - 320.0) * scale), px((y - 150.0) * scale));
         (width as i32 / 2 + dx, height as i32 / 2 + dy)
     };
-    let text = |label: &str, place, size: f64, color: &RGBColor, h, v| {
-        let style = font(size * scale).color(color).pos(Pos::new(h, v));
+    let text = |label: &str, place, size: f64, color: &RGBColor, h_pos| {
+        let style = font(size * scale).color(color).pos(Pos::new(h_pos, VPos::Center));
         area.draw_text(label, &style, at(place))
     };
-    // A letter with a superscript or a subscript.
-    let symbol =
-        |[letter, index]: [&str; 2], is_superscript: bool, (x, y): (f64, f64), color: &RGBColor| {
-            let small = SMALL * 0.75;
-            let width = |text, size| f64::from(text_width(text, &font(size))) / f64::from(SCALE);
-            let left = x - (width(letter, BASE) + width(index, small)) / 2.0;
-            let shift = if is_superscript { -0.4 } else { 0.35 };
-            text(letter, (left, y), BASE, color, HPos::Left, VPos::Center)?;
-            let beside = (left + width(letter, BASE), y + BASE * shift);
-            text(index, beside, small, color, HPos::Left, VPos::Center)
-        };
+    // A letter and its index: a subscript, or a superscript where `lower` is below zero.
+    let symbol = |[letter, index]: [&str; 2], lower: f64, (x, y): (f64, f64), color: &RGBColor| {
+        let small = SMALL * 0.75;
+        let width = |text, size| f64::from(text_width(text, &font(size))) / f64::from(SCALE);
+        let left = x - (width(letter, BASE) + width(index, small)) / 2.0;
+        text(letter, (left, y), BASE, color, HPos::Left)?;
+        let beside = (left + width(letter, BASE), y + BASE * lower);
+        text(index, beside, small, color, HPos::Left)
+    };
     let dot = |place, radius: f64, color: RGBColor| {
         area.draw(&Circle::new(at(place), px(radius * scale), color.filled()))
     };
@@ -46,19 +44,16 @@ pub fn network<DB: DrawingBackend>(area: &Area<DB>) -> DrawResult<DB> {
             area.draw(&PathElement::new(ends, stroke(pale, 1.2 * scale)))?;
         }
     }
-    let gray = RGBColor(232, 232, 232);
-    let orange = RGBColor(253, 224, 200);
-    let green = RGBColor(205, 235, 222);
     let layers = [
-        (&responses[..], "r", &["1", "2", "3", "N"][..], gray),
-        (&hidden[..], "h", &["1", "2", "M"][..], orange),
-        (&[output][..], "y", &[""][..], green),
+        (&responses[..], "r", &["1", "2", "3", "N"][..], RGBColor(232, 232, 232)), // gray
+        (&hidden[..], "h", &["1", "2", "M"][..], RGBColor(253, 224, 200)),         // orange
+        (&[output][..], "y", &[""][..], RGBColor(205, 235, 222)),                  // green
     ];
     for (places, letter, indices, fill) in layers {
         for (place, index) in places.iter().zip(indices) {
             dot(*place, 18.0, GRAY)?;
             dot(*place, 16.5, fill)?;
-            symbol([letter, index], false, *place, &BLACK)?;
+            symbol([letter, index], 0.35, *place, &BLACK)?;
         }
     }
     for (x, middle) in [(130.0, 188.0), (320.0, 162.0)] {
@@ -72,12 +67,12 @@ pub fn network<DB: DrawingBackend>(area: &Area<DB>) -> DrawResult<DB> {
         (["W", "out"], (424.0, 66.0)),
         (["b", "out"], (510.0, 104.0)),
     ] {
-        symbol(name, true, place, &CURVES[0])?;
+        symbol(name, -0.4, place, &CURVES[0])?;
     }
     for (label, x) in
         [("neural responses", 130.0), ("hidden units", 320.0), ("decoded orientation", 510.0)]
     {
-        text(label, (x, 276.0), SMALL, &BLACK, HPos::Center, VPos::Center)?;
+        text(label, (x, 276.0), SMALL, &BLACK, HPos::Center)?;
     }
     Ok(())
 }
