@@ -62,14 +62,11 @@ fn build_chart<'a, DB: DrawingBackend + 'a>(
         let n_ticks = x.key_points(0).len() as i32;
         n_ticks * (x.max_label_width(&small) + line * 4 / 5) <= plot_width
     };
-    let x = (2..10).rev().map(with_ticks).find(fits);
-    let x = x.unwrap_or_else(|| with_ticks(1));
+    let x = (2..10).rev().map(with_ticks).find(fits).unwrap_or_else(|| with_ticks(1));
 
     let (x_label, y_label) = (x.description(), y.description());
-    let x_font = fit_font(&x_label, BASE, plot_width);
-    let y_font = fit_font(&y_label, BASE, plot_height);
-    let fonts = [x_font, y_font].into_iter();
-    let font = fonts.min_by(|a, b| a.font.get_size().total_cmp(&b.font.get_size()));
+    let fonts = [fit_font(&x_label, BASE, plot_width), fit_font(&y_label, BASE, plot_height)];
+    let font = fonts.into_iter().min_by(|a, b| a.font.get_size().total_cmp(&b.font.get_size()));
     let mut chart = ChartBuilder::on(area)
         .margin_top(line / 2)
         .margin_right((x.max_label_width(&small) / 2).max(px(TICK)))
@@ -110,16 +107,15 @@ fn draw_axes<DB: DrawingBackend>(area: &Area<DB>, axes: &Axes) -> DrawResult<DB>
             Kind::Line => {
                 let pieces = || points.split(|at| !is_shown(at));
                 let lone_points = pieces().filter(|piece| piece.len() == 1);
-                chart.draw_series(
-                    lone_points.map(|piece| Circle::new(piece[0], px(CURVE_WIDTH), color.filled())),
-                )?;
+                let dot = |piece: &[_]| Circle::new(piece[0], px(CURVE_WIDTH), color.filled());
+                chart.draw_series(lone_points.map(dot))?;
                 let lines = pieces().filter(|piece| piece.len() > 1);
                 let line = |piece| PathElement::new(piece, stroke(color, CURVE_WIDTH));
                 chart.draw_series(lines.map(line))?
             }
             Kind::Points => {
                 let style = color.mix(if points.len() > 50 { 0.6 } else { 0.9 });
-                let marker = |at| EmptyElement::at(at) + marker(number, (0, 0), MARKER, &style);
+                let marker = |at| EmptyElement::at(at) + marker(number, MARKER, &style);
                 chart.draw_series(shown_points().map(marker))?
             }
             Kind::Bars => {
@@ -143,9 +139,7 @@ fn draw_axes<DB: DrawingBackend>(area: &Area<DB>, axes: &Axes) -> DrawResult<DB>
             let marked =
                 if peak == shown_points().next() { shown_points().next_back() } else { peak };
             chart.draw_series(marked.map(|at| {
-                EmptyElement::at(at)
-                    + marker(number, (0, 0), 5.0, &WHITE)
-                    + marker(number, (0, 0), MARKER, &color)
+                EmptyElement::at(at) + marker(number, 5.0, &WHITE) + marker(number, MARKER, &color)
             }))?;
         }
         shown.extend(shown_points());
@@ -168,20 +162,15 @@ fn draw_axes<DB: DrawingBackend>(area: &Area<DB>, axes: &Axes) -> DrawResult<DB>
         .draw()
 }
 
-/// The marker of a series with a center and a radius in pixels.
-fn marker(
-    number: usize,
-    (x, y): BackendCoord,
-    radius: f64,
-    color: &impl Color,
-) -> Polygon<BackendCoord> {
+/// The marker of a series, around (0, 0).
+fn marker(number: usize, radius: f64, color: &impl Color) -> Polygon<BackendCoord> {
     let corners = match number % 4 {
         0 => (0..32).map(|i| (f64::from(i) * 0.1963).sin_cos()).collect(),
         1 => vec![(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)],
         2 => vec![(0.0, -1.3), (1.25, 0.9), (-1.25, 0.9)],
         _ => vec![(0.0, -1.4), (1.4, 0.0), (0.0, 1.4), (-1.4, 0.0)],
     };
-    let corner = |(dx, dy): &(f64, f64)| (x + px(dx * radius), y + px(dy * radius));
+    let corner = |(x, y): &(f64, f64)| (px(x * radius), px(y * radius));
     Polygon::new(corners.iter().map(corner).collect::<Vec<_>>(), color.filled())
 }
 
@@ -198,14 +187,14 @@ fn add_to_legend<'a, DB: DrawingBackend + 'a>(
     let length = px(24.0);
     anno.label(series.name.as_str());
     match series.kind {
-        Kind::Line => anno.legend(move |at| {
-            EmptyElement::at(at)
-                + PathElement::new([(0, 0), (length, 0)], stroke(color, CURVE_WIDTH))
-                + marker(number, (length / 2, 0), MARKER, &color)
+        Kind::Line => anno.legend(move |(x, y)| {
+            EmptyElement::at((x + length / 2, y))
+                + PathElement::new([(-length / 2, 0), (length / 2, 0)], stroke(color, CURVE_WIDTH))
+                + marker(number, MARKER, &color)
         }),
-        Kind::Points => {
-            anno.legend(move |(x, y)| marker(number, (x + length / 2, y), MARKER, &color))
-        }
+        Kind::Points => anno.legend(move |(x, y)| {
+            EmptyElement::at((x + length / 2, y)) + marker(number, MARKER, &color)
+        }),
         Kind::Bars => anno.legend(move |(x, y)| {
             let corners = [(x, y - px(5.0)), (x + length, y + px(5.0))];
             Rectangle::new(corners, color.filled())
@@ -219,19 +208,16 @@ fn add_to_legend<'a, DB: DrawingBackend + 'a>(
 
 /// The font and the size in pixels of a legend, which takes at most half of a panel's width and
 /// height. `None` if no series has a name.
-fn legend_layout(
-    axes: &Axes,
-    (width, height): (u32, u32),
-) -> Option<(TextStyle<'static>, BackendCoord)> {
+fn legend_layout(axes: &Axes, panel: (u32, u32)) -> Option<(TextStyle<'static>, BackendCoord)> {
     let names = axes.series.iter().map(|series| series.name.as_str());
     let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
     let name_width = |name: &&str| text_width(name, &font(SMALL));
     let longest = names.iter().copied().max_by_key(name_width)?;
     // plotters' line height, which includes the margin here.
     let line_height = |font: &TextStyle| 1.25 * font.font.get_size();
-    let max_line_height = f64::from(height) / 2.0 / names.len() as f64;
+    let max_line_height = f64::from(panel.1) / 2.0 / names.len() as f64;
     let size = SMALL * (max_line_height / line_height(&font(SMALL))).min(1.0);
-    let font = fit_font(longest, size, width as i32 / 2);
+    let font = fit_font(longest, size, panel.0 as i32 / 2);
     let height = line_height(&font) * names.len() as f64;
     let size = (text_width(longest, &font) + px(40.0), height as i32 + px(2.0 * TICK));
     Some((font, size))
@@ -248,14 +234,10 @@ fn free_corner<DB: DrawingBackend>(
     let n_hidden = |corner: &SeriesLabelPosition| {
         let is_hidden = |at: &&(f64, f64)| {
             let (x, y) = chart.backend_coord(at);
-            let (from_left, from_right) = (x - x_range.start, x_range.end - x);
-            let (from_top, from_bottom) = (y - y_range.start, y_range.end - y);
-            let (dx, dy) = match corner {
-                UpperLeft => (from_left, from_top),
-                LowerRight => (from_right, from_bottom),
-                LowerLeft => (from_left, from_bottom),
-                _ => (from_right, from_top),
-            };
+            let is_left = matches!(corner, UpperLeft | LowerLeft);
+            let is_upper = matches!(corner, UpperLeft | UpperRight);
+            let dx = if is_left { x - x_range.start } else { x_range.end - x };
+            let dy = if is_upper { y - y_range.start } else { y_range.end - y };
             dx < width && dy < height
         };
         points.iter().filter(is_hidden).count()
@@ -267,11 +249,9 @@ fn free_corner<DB: DrawingBackend>(
 fn draw_heat_map<DB: DrawingBackend>(area: &Area<DB>, map: &HeatMap) -> DrawResult<DB> {
     let (width, height) = area.dim_in_pixel();
     let n_rows = map.values.len() / map.n_columns;
-    let scale = |label: &str, low, high| Scale {
-        label: label.into(),
-        integer: true,
-        ticks: (!map.has_ticks).then(Vec::new),
-        ..Scale::linear(low, high)
+    let scale = |label: &str, low, high| {
+        let ticks = (!map.has_ticks).then(Vec::new);
+        Scale { label: label.into(), integer: true, ticks, ..Scale::linear(low, high) }
     };
     let x = scale(&map.x_label, -0.5, map.n_columns as f64 - 0.5);
     let y = scale(&map.y_label, n_rows as f64 - 0.5, -0.5);
