@@ -101,11 +101,8 @@ impl Values for std::ops::Range<usize> {
 
 /// Empty axes; draw in them with [`Figure::line`], [`Figure::points`] and [`Figure::bars`].
 pub fn axes(x_label: &str, y_label: &str) -> Figure {
-    Figure::of_panel(Content::Axes(Axes {
-        x_label: x_label.into(),
-        y_label: y_label.into(),
-        ..Axes::default()
-    }))
+    let (x_label, y_label) = (x_label.into(), y_label.into());
+    Figure::of_panel(Content::Axes(Axes { x_label, y_label, ..Axes::default() }))
 }
 
 /// A grid for several figures; [`Figure::with`] puts them in, row by row.
@@ -119,13 +116,8 @@ pub fn figure(n_rows: usize, n_columns: usize) -> Figure {
     };
     // Notebooks fit wide figures to the page, so that their letters become smaller.
     let enlarge = if n_columns > 2 { 1.25 } else { 1.0 };
-    Figure {
-        title: String::new(),
-        n_rows,
-        n_columns,
-        inches: (width * enlarge, height * enlarge),
-        frames: vec![Vec::new()],
-    }
+    let inches = (width * enlarge, height * enlarge);
+    Figure { title: String::new(), n_rows, n_columns, inches, frames: vec![Vec::new()] }
 }
 
 /// Heat map of a matrix of responses, `(n_rows, n_columns)`, with the first row on top. The colors
