@@ -9,14 +9,8 @@ use helpers::*;
 
 use verdicts::assert_all;
 
-#[track_caller]
-fn assert_ok(verdict: &Verdict) {
-    assert_all([("ok: ", verdict.clone())]);
-}
-
-#[track_caller]
-fn assert_hint(verdict: &Verdict, hint: &str) {
-    assert_all([(hint, verdict.clone())]);
+fn new_net(n_inputs: usize, n_hidden: usize) -> DeepNetReLU {
+    DeepNetReLU::new(&mut TorchRng::manual_seed(1), n_inputs, n_hidden).unwrap()
 }
 
 /// The learner's `forward`, of exercise 2.2.
@@ -41,15 +35,14 @@ impl<F: Fn(&DeepNetReLU, &Tensor) -> Result<Tensor>> Network for Answer<F> {
 }
 
 fn check_forward(forward: Forward) -> Verdict {
-    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 3000, 200).unwrap();
-    check_exercise_2_2(&Answer { net, forward }).unwrap()
+    check_exercise_2_2(&Answer { net: new_net(3000, 200), forward }).unwrap()
 }
 
 #[test]
 fn check_leaves_the_net_as_it_was() {
-    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 30, 20).unwrap();
+    let net = new_net(30, 20);
     let before = net.in_layer.weight().to_vec2::<f32>().unwrap();
-    assert_ok(&check_exercise_2_2(&net).unwrap());
+    assert_all([("ok: ", check_exercise_2_2(&net).unwrap())]);
     assert_eq!(before, net.in_layer.weight().to_vec2::<f32>().unwrap());
 }
 
@@ -66,22 +59,18 @@ fn hidden_by(net: &DeepNetReLU, r: &Tensor, w_in: Result<Tensor>) -> Result<Tens
     r.matmul(&w_in?.t()?)?.broadcast_add(net.in_layer.bias())
 }
 
-fn zeros(h: &Tensor) -> Result<Tensor> {
-    h.zeros_like()
-}
-
 #[test]
 #[rustfmt::skip] // one line each answer
 fn correct_networks_in_many_styles() {
     let answers: [Forward; 20] = [
         |net, r| net.out_layer.forward(&net.in_layer.forward(r)?.relu()?),
         |net, r| hidden(net, r).and_then(|z| z.relu()).and_then(|h| net.out_layer.forward(&h)),
-        |net, r| hidden(net, r).and_then(|z| output(net, z.maximum(&zeros(&z)?))),
+        |net, r| hidden(net, r).and_then(|z| output(net, z.maximum(&z.zeros_like()?))),
         |net, r| hidden(net, r).and_then(|z| output(net, (&z + z.abs()?)? * 0.5)),
         |net, r| hidden(net, r).and_then(|z| output(net, &z * z.gt(0f32)?.to_dtype(DType::F32)?)),
-        |net, r| hidden(net, r).and_then(|z| output(net, z.gt(0f32)?.where_cond(&z, &zeros(&z)?))),
-        |net, r| hidden(net, r).and_then(|z| output(net, z.neg()?.minimum(&zeros(&z)?)?.neg())),
-        |net, r| hidden(net, r).and_then(|z| output(net, (&z - z.minimum(&zeros(&z)?)?)?.contiguous())),
+        |net, r| hidden(net, r).and_then(|z| output(net, z.gt(0f32)?.where_cond(&z, &z.zeros_like()?))),
+        |net, r| hidden(net, r).and_then(|z| output(net, z.neg()?.minimum(&z.zeros_like()?)?.neg())),
+        |net, r| hidden(net, r).and_then(|z| output(net, (&z - z.minimum(&z.zeros_like()?)?)?.contiguous())),
         |net, r| output(net, hidden(net, r)?.clamp(0f32, f32::INFINITY)),
         |net, r| output(net, candle_nn::ops::leaky_relu(&hidden(net, r)?, 0.0)),
         |net, r| output(net, hidden(net, r)?.to_dtype(DType::F64)?.relu()?.to_dtype(DType::F32)),
@@ -101,7 +90,7 @@ fn correct_networks_in_many_styles() {
 #[test]
 #[rustfmt::skip] // one line each answer
 fn wrong_networks_get_their_hint() {
-    let cases: [(&str, Forward); 51] = [
+    let cases: [(&str, Forward); 52] = [
         ("not yet: write your own code in place of unsolved::forward(..)", unsolved::forward),
         ("your code panicked: not yet implemented", |_, _| todo!()),
         ("not yet: run the cell of the exercise first", |_, r| unanswered::net(r)),
@@ -135,7 +124,7 @@ fn wrong_networks_get_their_hint() {
         ("compute relu(W_in r + b_in) for the hidden layer", |net, r| output(net, (hidden(net, r)? - 0.1)?.relu())),
         ("compute relu(W_in r + b_in) for the hidden layer", |net, r| output(net, hidden(net, r)?.gt(0f32)?.to_dtype(DType::F32))),
         ("compute relu(W_in r + b_in) for the hidden layer", |net, r| output(net, candle_nn::ops::leaky_relu(&hidden(net, r)?, 3e-5))),
-        ("compute relu(W_in r + b_in) for the hidden layer", |net, r| zeros(&net.forward(r)?)),
+        ("compute relu(W_in r + b_in) for the hidden layer", |net, r| net.forward(r)?.zeros_like()),
         ("these numbers are rounded", |net, r| net.forward(r)?.round_to(2)),
         ("add b_in, as", |net, r| output(net, r.matmul(&net.in_layer.weight().t()?)?.relu())),
         ("b_in is added after relu()", |net, r| output(net, r.matmul(&net.in_layer.weight().t()?)?.relu()?.broadcast_add(net.in_layer.bias()))),
@@ -155,6 +144,11 @@ fn wrong_networks_get_their_hint() {
             bias.set(&(bias.as_tensor() + 1.0)?)?;
             Ok(y)
         }),
+        ("forward() changes the parameters", |net, r| { // too little to show in the outputs
+            let bias = net.out_layer.bias();
+            bias.set(&bias.affine(1.0 + 1e-6, 0.0)?)?;
+            net.forward(r)
+        }),
         ("your code returned an error: ", |_, r| r.i((0, 5000))),
         ("a single stimulus should have shape [1, 1], got [1]", |net, r| output(net, hidden(net, r)?.squeeze(0))),
         ("your code panicked: no idea", |_, _| panic!("{}", "no idea")),
@@ -163,54 +157,44 @@ fn wrong_networks_get_their_hint() {
 }
 
 #[test]
-fn copies_of_parameters_get_their_hint() {
-    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 30, 20).unwrap();
+fn copies_of_parameters_and_other_shapes_get_their_hint() {
+    let net = new_net(30, 20);
     let w_in = net.in_layer.weight().affine(1.0, 0.0).unwrap();
     let forward =
         |net: &DeepNetReLU, r: &Tensor| output(net, hidden_by(net, r, Ok(w_in.clone()))?.relu());
-    let verdict = check_exercise_2_2(&Answer { net, forward }).unwrap();
-    assert_hint(&verdict, "without copies of them");
+    let two_outputs = Layers::new(&mut TorchRng::manual_seed(1), &[5, 4, 2]).unwrap();
+    let one_unit = new_net(5, 1);
+    let bias = Tensor::new(&[1e3f32], &Device::Cpu).unwrap();
+    one_unit.out_layer.bias().set(&bias).unwrap();
+    assert_all([
+        ("without copies of them", check_exercise_2_2(&Answer { net, forward }).unwrap()),
+        ("got shapes [[4, 5], [4], [2, 4], [2]]", check_exercise_2_2(&two_outputs).unwrap()),
+        ("all outputs have the same sign", check_exercise_2_2(&one_unit).unwrap()),
+    ]);
 }
 
 #[test]
 fn exercise_that_was_not_run_gets_the_hint_to_run_it() {
+    use helpers::checks::unanswered::DeepNetReLU;
+    let of_own = |_: &DeepNetReLU, _: LossFn, _: &Tensor, _: &Tensor, _: usize, _: f64| Ok(vec![]);
     let not_run = "not yet: run the cell of the exercise first";
-    assert_hint(&check_exercise_2_2(&unanswered::net).unwrap(), not_run);
-    assert_hint(&check_exercise_2_2(&unanswered::DeepNetReLU).unwrap(), not_run);
-    assert_hint(&check_exercise_3_2(unanswered::train).unwrap(), not_run);
-    let error = unanswered::DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 4).unwrap_err();
+    assert_all([
+        (not_run, check_exercise_2_2(&unanswered::net).unwrap()),
+        (not_run, check_exercise_2_2(&DeepNetReLU).unwrap()),
+        (not_run, check_exercise_3_2(unanswered::train).unwrap()),
+        (not_run, check_exercise_3_2!(of_own).unwrap()),
+    ]);
+    let error = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 4).unwrap_err();
     assert!(error.to_string().starts_with("run the cell of the exercise first"));
 }
 
 #[test]
 fn verdict_has_a_sign_and_a_color_besides_its_words() {
-    let html = |verdict: &Verdict| verdict.html();
-    let right = html(&check_forward(|net, r| net.forward(r)));
-    assert!(
-        right.contains("✓ ok:</b> exercise 2.2") && right.contains("color: #2a9d4a"),
-        "{right}"
-    );
-    let wrong = html(&check_forward(|_, _| panic!("1 < 2 & 3")));
+    let right = check_forward(|net, r| net.forward(r)).html();
+    assert!(right.contains("✓ ok:</b> exercise 2.2"), "{right}");
+    assert!(right.contains("color: #2a9d4a"), "{right}");
+    let wrong = check_forward(|_, _| panic!("1 < 2 & 3")).html();
     assert!(wrong.contains("✗ not yet:</b> your code panicked: <br>1 &lt; 2 &amp; 3"), "{wrong}");
-}
-
-#[test]
-fn changed_parameters_and_other_shapes_get_their_hint() {
-    // A change too small to show in the outputs.
-    let changes: Forward = |net, r| {
-        let bias = net.out_layer.bias();
-        bias.set(&bias.affine(1.0 + 1e-6, 0.0)?)?;
-        net.forward(r)
-    };
-    assert_hint(&check_forward(changes), "forward() changes the parameters");
-    let two = Layers::new(&mut TorchRng::manual_seed(1), &[5, 4, 2]).unwrap();
-    let verdict = check_exercise_2_2(&two).unwrap();
-    assert_hint(&verdict, "got shapes [[4, 5], [4], [2, 4], [2]]");
-    let one_unit = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 1).unwrap();
-    let bias = Tensor::new(&[1e3f32], &Device::Cpu).unwrap();
-    one_unit.out_layer.bias().set(&bias).unwrap();
-    let verdict = check_exercise_2_2(&one_unit).unwrap();
-    assert_hint(&verdict, "all outputs have the same sign");
 }
 
 /// The arguments of `train`, of exercise 3.2.
@@ -235,16 +219,35 @@ impl Given<'_> {
         (0..self.n_epochs).map(|_| epoch(&mut optimizer)).collect()
     }
 
+    /// Gradient descent that calls `update` in each epoch and returns the losses before it.
+    fn train_by(&self, mut update: impl FnMut(&mut SGD) -> Result<()>) -> Result<Vec<f32>> {
+        self.train(|optimizer| {
+            let loss = self.loss()?.to_scalar();
+            update(optimizer)?;
+            loss
+        })
+    }
+
     /// One correct epoch.
     fn epoch(&self, optimizer: &mut SGD) -> Result<f32> {
-        let loss = self.loss()?;
-        optimizer.step(&loss.backward()?)?;
-        loss.to_scalar()
+        step(optimizer, &self.loss()?)
+    }
+
+    /// An epoch on some of the stimuli.
+    fn epoch_on(&self, which: &[usize], optimizer: &mut SGD) -> Result<f32> {
+        let (data, labels) = (rows(self.data, which)?, rows(self.labels, which)?);
+        Given { data: &data, labels: &labels, ..*self }.epoch(optimizer)
     }
 
     fn train_correctly(&self) -> Result<Vec<f32>> {
         self.train(|optimizer| self.epoch(optimizer))
     }
+}
+
+/// A step of the optimizer; returns the loss before it.
+fn step(optimizer: &mut impl Optimizer, loss: &Tensor) -> Result<f32> {
+    optimizer.backward_step(loss)?;
+    item(loss)
 }
 
 type Train = fn(Given) -> Result<Vec<f32>>;
@@ -260,58 +263,44 @@ fn check_train(answer: Train) -> Verdict {
 fn train_groups(g: Given, groups: Vec<Vec<Var>>) -> Result<Vec<f32>> {
     let optimizers = groups.into_iter().map(|vars| SGD::new(vars, g.learning_rate));
     let mut optimizers = optimizers.collect::<Result<Vec<_>>>()?;
-    g.train(|_| {
-        let loss = g.loss()?;
-        let gradients = loss.backward()?;
-        optimizers.iter_mut().try_for_each(|optimizer| optimizer.step(&gradients))?;
-        loss.to_scalar()
+    g.train_by(|_| {
+        let gradients = g.loss()?.backward()?;
+        optimizers.iter_mut().try_for_each(|optimizer| optimizer.step(&gradients))
     })
 }
 
 /// A training whose gradients are changed before the update.
 fn train_with(g: Given, change: fn(Tensor, &Var) -> Result<Tensor>) -> Result<Vec<f32>> {
-    g.train(|_| {
-        let loss = g.loss()?;
-        let gradients = loss.backward()?;
-        for var in g.net.vars() {
-            let gradient = change(gradients.get(&var).unwrap().clone(), &var)?;
-            var.set(&(var.as_tensor() - (gradient * g.learning_rate)?)?)?;
-        }
-        loss.to_scalar()
+    g.train_by(|_| {
+        let gradients = g.loss()?.backward()?;
+        g.net.vars().iter().try_for_each(|var| {
+            let gradient = change(gradients.get(var).unwrap().clone(), var)?;
+            var.set(&(var.as_tensor() - (gradient * g.learning_rate)?)?)
+        })
     })
 }
 
 /// A training whose learning rate depends on the epoch, counted from 0.
-fn train_at(g: Given, rate: fn(usize) -> f64) -> Result<Vec<f32>> {
-    let mut epoch = 0;
-    g.train(|optimizer| {
-        optimizer.set_learning_rate(g.learning_rate * rate(epoch));
-        epoch += 1;
-        g.epoch(optimizer)
-    })
+fn train_at(g: Given, rate: impl Fn(usize) -> f64) -> Result<Vec<f32>> {
+    let mut optimizer = SGD::new(g.net.vars(), g.learning_rate)?;
+    let epoch = |i| {
+        optimizer.set_learning_rate(g.learning_rate * rate(i));
+        g.epoch(&mut optimizer)
+    };
+    (0..g.n_epochs).map(epoch).collect()
 }
 
-/// A training on some of the rows in each epoch.
-fn train_on(g: Given, rows: impl Fn(usize) -> Vec<u32>) -> Result<Vec<f32>> {
-    let mut epoch = 0;
-    g.train(|optimizer| {
-        let index = Tensor::new(rows(epoch), &Device::Cpu)?;
-        epoch += 1;
-        let (data, labels) = (g.data.index_select(&index, 0)?, g.labels.index_select(&index, 0)?);
-        Given { data: &data, labels: &labels, ..g }.epoch(optimizer)
-    })
+/// A training on some of the stimuli in each epoch.
+fn train_on(g: Given, which: fn(usize) -> Vec<usize>) -> Result<Vec<f32>> {
+    let mut optimizer = SGD::new(g.net.vars(), g.learning_rate)?;
+    (0..g.n_epochs).map(|i| g.epoch_on(&which(i), &mut optimizer)).collect()
 }
 
 /// An epoch with a step for each batch of stimuli; returns the mean of their losses.
 fn train_batches(g: Given, size: usize, optimizer: &mut SGD) -> Result<f32> {
-    let mut mean = 0.0;
-    for first in (0..250).step_by(size) {
-        let n = size.min(250 - first);
-        let (data, labels) = (g.data.narrow(0, first, n)?, g.labels.narrow(0, first, n)?);
-        let loss = Given { data: &data, labels: &labels, ..g }.epoch(optimizer)?;
-        mean += loss * n as f32 / 250.0;
-    }
-    Ok(mean)
+    let all: Vec<usize> = (0..250).collect();
+    let share = |batch: &[usize]| Ok(g.epoch_on(batch, optimizer)? * batch.len() as f32 / 250.0);
+    all.chunks(size).map(share).sum()
 }
 
 /// A training that ends early; `done` gets the loss and the loss before.
@@ -334,12 +323,8 @@ fn train_recursively(g: Given) -> Result<Vec<f32>> {
     Ok([first, train_recursively(Given { n_epochs: g.n_epochs - 1, ..g })?].concat())
 }
 
-fn train_by<O: Optimizer>(g: Given, mut optimizer: O) -> Result<Vec<f32>> {
-    g.train(|_| {
-        let loss = g.loss()?;
-        optimizer.backward_step(&loss)?;
-        loss.to_scalar()
-    })
+fn train_using(g: Given, mut optimizer: impl Optimizer) -> Result<Vec<f32>> {
+    g.train(|_| step(&mut optimizer, &g.loss()?))
 }
 
 #[test]
@@ -349,10 +334,10 @@ fn correct_trainings_in_many_styles() {
         |g| train(g.net, g.loss_fn, g.data, g.labels, g.n_epochs, g.learning_rate),
         |g| g.train_correctly(),
         train_recursively,
-        |g| train_by(g, SGD::new(g.net.vars(), g.learning_rate)?),
-        |g| train_by(g, SGD::with_momentum(g.net.vars(), g.learning_rate, 0.0)?),
-        |g| train_by(g, candle_nn::SGD::new(g.net.vars(), g.learning_rate)?),
-        |g| train_by(g, SGD::new([g.net.out_layer.vars(), g.net.in_layer.vars()].concat(), g.learning_rate)?),
+        |g| train_using(g, SGD::new(g.net.vars(), g.learning_rate)?),
+        |g| train_using(g, SGD::with_momentum(g.net.vars(), g.learning_rate, 0.0)?),
+        |g| train_using(g, candle_nn::SGD::new(g.net.vars(), g.learning_rate)?),
+        |g| train_using(g, SGD::new([g.net.out_layer.vars(), g.net.in_layer.vars()].concat(), g.learning_rate)?),
         |g| train_with(g, |gradient, _| Ok(gradient)),
         |g| train_with(g, |gradient, _| gradient.to_dtype(DType::F64)?.to_dtype(DType::F32)),
         |g| train_at(g, |_| 1.0),
@@ -361,29 +346,21 @@ fn correct_trainings_in_many_styles() {
         |g| train_groups(g, <[_; 2]>::from(g.net.vars().into_iter().partition::<Vec<_>, _>(|var| var.rank() == 2)).to_vec()),
         // In another order, in two halves, and with the loss in f64: only the rounding differs.
         |g| train_on(g, |_| (0..250).rev().collect()),
-        |g| train_on(g, |epoch| (0..250).map(|i| (i + epoch as u32) % 250).collect()),
+        |g| train_on(g, |epoch| (0..250).map(|i| (i + epoch) % 250).collect()),
         |g| g.train(|optimizer| {
             let half = |first| (g.loss_fn)(&g.net.forward(&g.data.narrow(0, first, 125)?)?, &g.labels.narrow(0, first, 125)?);
-            let loss = ((half(0)? + half(125)?)? / 2.0)?;
-            optimizer.backward_step(&loss)?;
-            loss.to_scalar()
+            step(optimizer, &((half(0)? + half(125)?)? / 2.0)?)
         }),
         |g| g.train(|optimizer| {
             let (out, labels) = (g.net.forward(g.data)?.to_dtype(DType::F64)?, g.labels.to_dtype(DType::F64)?);
-            let loss = (g.loss_fn)(&out, &labels)?;
-            optimizer.step(&loss.backward()?)?;
-            Ok(loss.to_scalar::<f64>()? as f32)
+            step(optimizer, &(g.loss_fn)(&out, &labels)?)
         }),
-        |g| {
-            let mut i = 0;
-            g.train(|optimizer| {
-                if i % (g.n_epochs / 5) == 0 { // fails for 1 epoch
-                    println!("epoch {i}");
-                }
-                i += 1;
-                g.epoch(optimizer)
-            })
-        },
+        |g| train_at(g, |epoch| {
+            if epoch % (g.n_epochs / 5) == 0 { // fails for 1 epoch
+                println!("epoch {epoch}");
+            }
+            1.0
+        }),
         // A new optimizer in each epoch: without momentum, the numbers are the same.
         |g| (0..g.n_epochs).map(|_| g.epoch(&mut SGD::new(g.net.vars(), g.learning_rate)?)).collect(),
     ];
@@ -395,25 +372,14 @@ mod learner {
     use helpers::checks::LossFn;
     use helpers::*;
 
-    use super::assert_all;
+    use super::{assert_all, step};
 
-    pub struct DeepNetReLU(net::DeepNetReLU);
+    type DeepNetReLU = super::Answer<super::Forward>;
 
     impl DeepNetReLU {
-        pub fn new(rng: &mut TorchRng, n_inputs: usize, n_hidden: usize) -> Result<Self> {
-            Ok(Self(net::DeepNetReLU::new(rng, n_inputs, n_hidden)?))
-        }
-    }
-
-    impl Module for DeepNetReLU {
-        fn forward(&self, r: &Tensor) -> Result<Tensor> {
-            self.0.forward(r)
-        }
-    }
-
-    impl Network for DeepNetReLU {
-        fn vars(&self) -> Vec<Var> {
-            self.0.vars()
+        fn new(rng: &mut TorchRng, n_inputs: usize, n_hidden: usize) -> Result<Self> {
+            let net = net::DeepNetReLU::new(rng, n_inputs, n_hidden)?;
+            Ok(Self { net, forward: |net, r| net.forward(r) })
         }
     }
 
@@ -424,12 +390,7 @@ mod learner {
         let too_fast = |net: &DeepNetReLU, f: LossFn, x: &Tensor, y: &Tensor, n: usize, rate: f64| of_own(net, f, x, y, n, 3.0 * rate);
         let of_dyn = |net: &dyn Network, f: LossFn, x: &Tensor, y: &Tensor, n: usize, rate: f64| -> Result<Vec<f32>> {
             let mut optimizer = SGD::new(net.vars(), rate)?;
-            let epoch = |_| {
-                let loss = f(&net.forward(x)?, y)?;
-                optimizer.backward_step(&loss)?;
-                loss.to_scalar()
-            };
-            (0..n).map(epoch).collect()
+            (0..n).map(|_| step(&mut optimizer, &f(&net.forward(x)?, y)?)).collect()
         };
         assert_all([
             ("ok: ", check_exercise_3_2!(of_own).unwrap()),
@@ -443,27 +404,18 @@ mod learner {
 }
 
 #[test]
-fn train_for_a_network_that_was_not_run_gets_the_hint_to_run_it() {
-    use helpers::checks::unanswered::DeepNetReLU;
-    let of_own =
-        |_: &DeepNetReLU, _: LossFn, _: &Tensor, _: &Tensor, _: usize, _: f64| Ok(Vec::new());
-    assert_hint(&check_exercise_3_2!(of_own).unwrap(), "run the cell of the exercise first");
-}
-
-#[test]
 #[rustfmt::skip] // one line each answer
 fn wrong_trainings_get_their_hint() {
     let cases: [(&str, Train); 49] = [
         ("in place of unsolved::output(..)", |g| { unsolved::output(g.net, g.data)?; g.train_correctly() }),
-        ("in place of unsolved::step(..)", |g| g.train(|optimizer| { let loss = g.loss()?; unsolved::step(&loss, optimizer)?; loss.to_scalar() })),
+        ("in place of unsolved::step(..)", |g| g.train_by(|optimizer| unsolved::step(&g.loss()?, optimizer))),
         ("your code panicked: no idea", |_| panic!("no idea")),
         ("your code returned an error: ", |g| g.net.forward(g.labels)?.to_vec1()),
         ("the parameters of net should have changed", |g| g.train(|_| g.loss()?.to_scalar())),
-        ("without a gradient for any of them", |g| g.train(|optimizer| {
-            optimizer.backward_step(&g.loss()?.detach())?;
-            g.loss()?.to_scalar()
+        ("without a gradient for any of them", |g| g.train_by(|optimizer| {
+            optimizer.backward_step(&g.loss()?.detach())
         })),
-        ("for the net that was passed in", |g| Given { net: &DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 4)?, ..g }.train_correctly()),
+        ("for the net that was passed in", |g| Given { net: &new_net(5, 4), ..g }.train_correctly()),
         ("change the sign: a step goes against", |g| train_at(g, |_| -1.0)),
         ("all numbers are 2 times", |g| train_at(g, |_| 2.0)),
         ("250 times too much", |g| train_at(g, |_| 250.0)),
@@ -495,37 +447,24 @@ fn wrong_trainings_get_their_hint() {
         }),
         ("only the first stimulus is used", |g| train_on(g, |_| vec![0])),
         ("the loss of epoch 1: expected", |g| train_on(g, |_| (0..100).collect())),
-        ("the change of W_in up to epoch 1: expected", |g| g.train(|optimizer| {
-            let loss = g.loss()?.to_scalar();
-            train_batches(g, 32, optimizer)?;
-            loss
+        ("the change of W_in up to epoch 1: expected", |g| g.train_by(|optimizer| {
+            train_batches(g, 32, optimizer).map(drop)
         })),
-        ("the change of W_in up to epoch 1: expected", |g| g.train(|optimizer| {
-            let loss = g.loss()?.to_scalar();
-            train_batches(g, 200, optimizer)?;
-            loss
+        ("the change of W_in up to epoch 1: expected", |g| g.train_by(|optimizer| {
+            train_batches(g, 200, optimizer).map(drop)
         })),
         ("make one step in each epoch", |g| g.train(|optimizer| train_batches(g, 1, optimizer))),
         ("another loss is used", |g| Given { loss_fn: loss::mse, ..g }.train_correctly()),
         ("its arguments are swapped", |g| g.train(|optimizer| {
-            let loss = (g.loss_fn)(g.labels, &g.net.forward(g.data)?)?;
-            optimizer.backward_step(&loss)?;
-            loss.to_scalar()
+            step(optimizer, &(g.loss_fn)(g.labels, &g.net.forward(g.data)?)?)
         })),
-        ("another loss is used", |g| g.train(|optimizer| { // for the gradients, not for the losses
-            let gradients = loss::mse(&g.net.forward(g.data)?, g.labels)?.backward()?;
-            let loss = g.loss()?.to_scalar();
-            optimizer.step(&gradients)?;
-            loss
+        ("another loss is used", |g| g.train_by(|optimizer| { // for the gradients alone
+            optimizer.backward_step(&loss::mse(&g.net.forward(g.data)?, g.labels)?)
         })),
         ("got NaN", |g| g.train(|optimizer| Ok(g.epoch(optimizer)? * f32::NAN))),
         ("all epochs use the gradients of the first", |g| {
             let gradients = g.loss()?.backward()?; // once, before the loop
-            g.train(|optimizer| {
-                let loss = g.loss()?.to_scalar();
-                optimizer.step(&gradients)?;
-                loss
-            })
+            g.train_by(|optimizer| optimizer.step(&gradients))
         }),
         ("make one step in each epoch", |g| g.train(|optimizer| {
             let loss = g.epoch(optimizer);
@@ -546,9 +485,9 @@ fn wrong_trainings_get_their_hint() {
         ("W_out and b_out should have changed", |g| train_groups(g, vec![g.net.in_layer.vars()])),
         ("b_in and b_out should have changed", |g| train_groups(g, vec![vec![g.net.in_layer.weight().clone(), g.net.out_layer.weight().clone()]])),
         ("the loss of epoch 1: expected", |g| g.train_correctly().map(|mut losses| { losses.reverse(); losses })),
-        ("these steps have momentum", |g| train_by(g, SGD::with_momentum(g.net.vars(), g.learning_rate, 0.9)?)),
-        ("as with AdamW", |g| train_by(g, candle_nn::AdamW::new_lr(g.net.vars(), g.learning_rate)?)),
-        ("as with Adam", |g| train_by(g, candle_nn::AdamW::new(g.net.vars(), candle_nn::ParamsAdamW { lr: g.learning_rate, weight_decay: 0.0, ..Default::default() })?)),
+        ("these steps have momentum", |g| train_using(g, SGD::with_momentum(g.net.vars(), g.learning_rate, 0.9)?)),
+        ("as with AdamW", |g| train_using(g, candle_nn::AdamW::new_lr(g.net.vars(), g.learning_rate)?)),
+        ("as with Adam", |g| train_using(g, candle_nn::AdamW::new(g.net.vars(), candle_nn::ParamsAdamW { lr: g.learning_rate, weight_decay: 0.0, ..Default::default() })?)),
         ("all numbers are 0.1463 times", |g| train_with(g, |gradient, _| { // clipped
             let norm = f64::from(gradient.sqr()?.sum_all()?.sqrt()?.to_scalar::<f32>()?);
             gradient * (1e4 / norm).min(1.0)
@@ -561,9 +500,7 @@ fn wrong_trainings_get_their_hint() {
         ("leave out the division", |g| g.train(|optimizer| Ok(g.epoch(optimizer)? / 250.0))),
         ("leave out the square root", |g| g.train(|optimizer| Ok(g.epoch(optimizer)?.sqrt()))),
         ("in each epoch, compute the output", |g| g.train(|optimizer| {
-            let loss = (g.loss_fn)(&g.net.forward(g.data)?.relu()?, g.labels)?;
-            optimizer.backward_step(&loss)?;
-            loss.to_scalar()
+            step(optimizer, &(g.loss_fn)(&g.net.forward(g.data)?.relu()?, g.labels)?)
         })),
         ("the loss of epoch 2: expected", |g| g.train_correctly().map(|losses| vec![losses[0]; losses.len()])),
     ];
@@ -572,7 +509,7 @@ fn wrong_trainings_get_their_hint() {
 
 #[test]
 fn training_without_gradients_is_an_error() {
-    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(1), 5, 4).unwrap();
+    let net = new_net(5, 4);
     let data = TorchRng::manual_seed(2).uniform(20, 0.0, 1.0);
     let data = Tensor::from_vec(data, (4, 5), &Device::Cpu).unwrap();
     let labels = data.narrow(1, 0, 1).unwrap();
