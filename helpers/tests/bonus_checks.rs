@@ -7,6 +7,7 @@ mod verdicts;
 use std::f32::consts::TAU;
 use std::f64::consts::PI;
 
+use helpers::candle_nn::encoding::one_hot;
 use helpers::candle_nn::ops::{log_softmax, softmax_last_dim};
 use helpers::checks::{LossFn, Verdict, unanswered};
 use helpers::net::DeepNetReLU;
@@ -179,12 +180,8 @@ fn check_to(to: ToSinCos) -> Verdict {
     check_exercise_sin_cos(to, |out| angles(out, right_angle)).unwrap()
 }
 
-fn check_from(from: ToSinCos) -> Verdict {
+fn check_from(from: impl Fn(&Tensor) -> Result<Tensor>) -> Verdict {
     check_exercise_sin_cos(to_sin_cos, from).unwrap()
-}
-
-fn check_angle(angle: Angle) -> Verdict {
-    check_exercise_sin_cos(to_sin_cos, |out| angles(out, angle)).unwrap()
 }
 
 #[test]
@@ -230,7 +227,7 @@ fn correct_sines_and_cosines_in_many_styles() {
         |s, c| { let a = (c / s.hypot(c)).acos().to_degrees(); if s < 0.0 { 360.0 - a } else { a } },
         |s, c| (2.0 * (s / (s.hypot(c) + c)).atan()).to_degrees().rem_euclid(360.0),
     ];
-    assert_all(answers.map(|angle| ("ok: ", check_angle(angle))));
+    assert_all(answers.map(|angle| ("ok: ", check_from(|out| angles(out, angle)))));
 }
 
 #[test]
@@ -298,29 +295,16 @@ fn wrong_sines_and_cosines_get_their_hint() {
         ("use sin.atan2(cos), convert to degrees", |s, _| s.clamp(-1.0, 1.0).asin().to_degrees().rem_euclid(360.0)),
         ("do not double the angles", |s, c| right_angle(2.0 * s * c, c * c - s * s)),
     ];
-    assert_all(cases.map(|(hint, angle)| (hint, check_angle(angle))));
+    assert_all(cases.map(|(hint, angle)| (hint, check_from(|out| angles(out, angle)))));
 }
 
 fn chosen(log_p: &Tensor, classes: &Tensor) -> Result<Tensor> {
     log_p.gather(&classes.unsqueeze(1)?, 1)
 }
 
-/// 1 in the column of the true class, else 0.
-fn one_hot(log_p: &Tensor, classes: &Tensor) -> Result<Tensor> {
-    let columns = Tensor::arange(0u32, log_p.dim(1)? as u32, &Device::Cpu)?;
-    columns
-        .broadcast_left(classes.dim(0)?)?
-        .broadcast_eq(&classes.unsqueeze(1)?)?
-        .to_dtype(DType::F32)
-}
-
-fn row_by_row(log_p: &Tensor, classes: &Tensor) -> Result<Vec<Tensor>> {
-    classes
-        .to_vec1::<u32>()?
-        .iter()
-        .enumerate()
-        .map(|(i, &class)| log_p.i((i, class as usize)))
-        .collect()
+/// `log_p` with 0 for all classes but the true ones.
+fn true_ones(log_p: &Tensor, classes: &Tensor) -> Result<Tensor> {
+    log_p * one_hot(classes.clone(), log_p.dim(1)?, 1f32, 0f32)?
 }
 
 #[test]
@@ -337,10 +321,14 @@ fn correct_likelihoods_in_many_styles() {
         |p, c| chosen(p, c)?.mean_all()?.affine(-1.0, 0.0),
         |p, c| chosen(p, c)?.squeeze(1)?.mean(0)?.neg(),
         |p, c| chosen(&p.exp()?, c)?.log()?.mean_all()?.neg(),
-        |p, c| (p * one_hot(p, c)?)?.sum_all()?.neg()? / p.dim(0)? as f64,
-        |p, c| (p * one_hot(p, c)?)?.sum(1)?.mean_all()?.neg(),
-        |p, c| (p * one_hot(p, c)?)?.mean_all()?.neg()? * p.dim(1)? as f64,
-        |p, c| Tensor::stack(&row_by_row(p, c)?, 0)?.mean_all()?.neg(),
+        |p, c| true_ones(p, c)?.sum_all()?.neg()? / p.dim(0)? as f64,
+        |p, c| true_ones(p, c)?.sum(1)?.mean_all()?.neg(),
+        |p, c| true_ones(p, c)?.mean_all()?.neg()? * p.dim(1)? as f64,
+        |p, c| {
+            let row = |(i, class): (usize, u32)| p.i((i, class as usize));
+            let rows = c.to_vec1::<u32>()?.into_iter().enumerate().map(row);
+            Tensor::stack(&rows.collect::<Result<Vec<_>>>()?, 0)?.mean_all()?.neg()
+        },
         |p, c| p.flatten_all()?.index_select(&(Tensor::arange(0u32, p.dim(0)? as u32, &Device::Cpu)?.affine(p.dim(1)? as f64, 0.0)? + c)?, 0)?.mean_all()?.neg(),
         |p, c| chosen(&p.to_dtype(DType::F64)?, c)?.mean_all()?.neg()?.to_dtype(DType::F32),
     ];
@@ -366,8 +354,8 @@ fn wrong_likelihoods_get_their_hint() {
         ("change the sign: log p", |p, c| chosen(p, c)?.mean_all()),
         ("instead of the sum", |p, c| chosen(p, c)?.sum_all()?.neg()),
         ("instead of the sum, and change the sign", |p, c| chosen(p, c)?.sum_all()),
-        ("also divided by the number of classes", |p, c| (p * one_hot(p, c)?)?.mean_all()?.neg()),
-        ("number of classes, and change the sign", |p, c| (p * one_hot(p, c)?)?.mean_all()),
+        ("also divided by the number of classes", |p, c| true_ones(p, c)?.mean_all()?.neg()),
+        ("number of classes, and change the sign", |p, c| true_ones(p, c)?.mean_all()),
         ("instead of the number of classes", |p, c| chosen(p, c)?.sum_all()?.neg()? / p.dim(1)? as f64),
         ("instead of 216", |p, c| chosen(p, c)?.sum_all()?.neg()? / 216.0),
         ("leave out exp()", |p, c| chosen(&p.exp()?, c)?.mean_all()?.neg()),
