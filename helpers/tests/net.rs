@@ -16,15 +16,15 @@ fn data() -> (Tensor, Tensor) {
 }
 
 #[test]
-fn vector_gives_the_output_of_its_row_in_a_matrix() {
+fn vector_gives_the_output_of_its_row_in_a_matrix() -> Result<()> {
     let (resp, _) = data();
     let net = small_net();
-    let all = net.forward(&resp).unwrap();
+    let all = net.forward(&resp)?;
     assert_eq!(all.dims(), [5, 1]);
-    let one = net.forward(&resp.i(3).unwrap()).unwrap();
+    let one = net.forward(&resp.i(3)?)?;
     assert_eq!(one.dims(), [1]);
-    let difference = (one.to_vec1::<f32>().unwrap()[0] - all.to_vec2::<f32>().unwrap()[3][0]).abs();
-    assert!(difference < 1e-6);
+    assert!((item(&one)? - item(&all.i(3)?)?).abs() < 1e-6);
+    Ok(())
 }
 
 #[test]
@@ -39,56 +39,55 @@ fn wrong_shape_is_an_error_of_one_line() {
 }
 
 #[test]
-fn first_loss_is_that_of_the_untrained_network() {
+fn first_loss_is_that_of_the_untrained_network() -> Result<()> {
     let (resp, stimuli) = data();
     for n_epochs in [0, 1, 3, 4, 5, 7, 50] {
         let net = small_net();
-        let untrained = loss::mse(&net.forward(&resp).unwrap(), &stimuli).unwrap();
-        let losses = train(&net, loss::mse, &resp, &stimuli, n_epochs, 1e-4).unwrap();
+        let untrained = item(&loss::mse(&net.forward(&resp)?, &stimuli)?)?;
+        let losses = train(&net, loss::mse, &resp, &stimuli, n_epochs, 1e-4)?;
         assert_eq!(losses.len(), n_epochs);
-        if n_epochs > 0 {
-            assert_eq!(losses[0], untrained.to_scalar::<f32>().unwrap());
-        }
+        assert!(losses.first().is_none_or(|first| *first == untrained), "{losses:?}");
         assert!(losses.windows(2).all(|pair| pair[1] < pair[0]), "{losses:?}");
     }
+    Ok(())
 }
 
 #[test]
-fn test_set_does_not_change_training() {
-    let data = |seed: u64, n: usize| {
+fn test_set_does_not_change_training() -> Result<()> {
+    let data = |seed: u64, n: usize| -> Result<(Tensor, Tensor)> {
         let values = TorchRng::manual_seed(seed).uniform(n * 4, -1.0, 1.0);
-        let x = Tensor::from_vec(values, (n, 4), &Device::Cpu).unwrap();
-        let y = x.sum_keepdim(1).unwrap();
-        (x, y)
+        let x = Tensor::from_vec(values, (n, 4), &Device::Cpu)?;
+        let y = x.sum_keepdim(1)?;
+        Ok((x, y))
     };
-    let ((x, y), (x_test, y_test)) = (data(1, 9), data(2, 5));
+    let ((x, y), (x_test, y_test)) = (data(1, 9)?, data(2, 5)?);
     let net = || Layers::new(&mut TorchRng::manual_seed(1), &[4, 3, 1]).unwrap();
     let (alone, both) = (net(), net());
-    let first_test = loss::mse(&both.forward(&x_test).unwrap(), &y_test).unwrap();
-    let train_loss = train(&alone, loss::mse, &x, &y, 20, 0.05).unwrap();
+    let first_test = item(&loss::mse(&both.forward(&x_test)?, &y_test)?)?;
+    let train_loss = train(&alone, loss::mse, &x, &y, 20, 0.05)?;
     let test = (&x_test, &y_test);
-    let (same, test_loss) = train_and_test(&both, loss::mse, (&x, &y), test, 20, 0.05).unwrap();
+    let (same, test_loss) = train_and_test(&both, loss::mse, (&x, &y), test, 20, 0.05)?;
     assert_eq!(train_loss, same);
     assert_eq!(test_loss.len(), 20);
     // Before the first update, as the loss on the training set.
-    assert_eq!(test_loss[0], first_test.to_scalar::<f32>().unwrap());
+    assert_eq!(test_loss[0], first_test);
     assert!(test_loss[19] < test_loss[0]);
+    Ok(())
 }
 
 #[test]
-fn layers_are_rectified_except_the_last() {
+fn layers_are_rectified_except_the_last() -> Result<()> {
     let rng = || TorchRng::manual_seed(6);
-    let (layers, net) =
-        (Layers::new(&mut rng(), &[4, 5, 1]).unwrap(), DeepNetReLU::new(&mut rng(), 4, 5).unwrap());
+    let layers = Layers::new(&mut rng(), &[4, 5, 1])?;
+    let net = DeepNetReLU::new(&mut rng(), 4, 5)?;
     let r = TorchRng::manual_seed(4).uniform(6 * 4, -3.0, 3.0);
-    let r = Tensor::from_vec(r, (6, 4), &Device::Cpu).unwrap();
-    let to_vec =
-        |out: Result<Tensor>| out.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let expected = to_vec(net.forward(&r));
+    let r = Tensor::from_vec(r, (6, 4), &Device::Cpu)?;
+    let expected = net.forward(&r)?.values()?;
     assert!(expected.iter().any(|y| *y < 0.0) && expected.iter().any(|y| *y > 0.0));
-    assert_eq!(to_vec(layers.forward(&r)), expected);
+    assert_eq!(layers.forward(&r)?.values()?, expected);
     let error = Layers::new(&mut rng(), &[4]).unwrap_err().to_string();
     assert!(error.contains("expected the sizes of input and output at least"), "{error}");
+    Ok(())
 }
 
 fn bits(net: &dyn Network) -> Vec<u32> {
@@ -126,13 +125,13 @@ fn weights_are_loaded_as_they_were_saved() {
 }
 
 #[test]
-fn clone_of_weights_changes_in_training_and_a_copy_does_not() {
+fn clone_of_weights_changes_in_training_and_a_copy_does_not() -> Result<()> {
     let (resp, stimuli) = data();
     let net = small_net();
     let weights = net.in_layer.weight().as_tensor();
-    let (clone, copy, before) =
-        (weights.clone(), weights.copy().unwrap(), weights.to_vec2::<f32>());
-    train(&net, loss::mse, &resp, &stimuli, 1, 1e-4).unwrap();
-    assert_ne!(clone.to_vec2::<f32>().unwrap(), before.as_ref().unwrap()[..]);
-    assert_eq!(copy.to_vec2::<f32>().unwrap(), before.unwrap());
+    let (clone, copy, before) = (weights.clone(), weights.copy()?, weights.values()?);
+    train(&net, loss::mse, &resp, &stimuli, 1, 1e-4)?;
+    assert_ne!(clone.values()?, before);
+    assert_eq!(copy.values()?, before);
+    Ok(())
 }
