@@ -29,6 +29,10 @@ fn floats(case: &Value, name: &str) -> Vec<f32> {
     case[name].as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect()
 }
 
+fn rng(case: &Value) -> TorchRng {
+    TorchRng::manual_seed(int(case, "seed") as u64)
+}
+
 fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
@@ -45,15 +49,14 @@ fn assert_close(got: &[f32], expected: &[f32], relative: f32) {
 #[test]
 fn rand_is_torchs() {
     for case in cases("rand") {
-        let mut rng = TorchRng::manual_seed(int(case, "seed") as u64);
-        assert_eq!(rng.rand(int(case, "n")), floats(case, "values"));
+        assert_eq!(rng(case).rand(int(case, "n")), floats(case, "values"));
     }
 }
 
 #[test]
 fn randn_is_torchs() {
     for case in cases("randn") {
-        let mut rng = TorchRng::manual_seed(int(case, "seed") as u64);
+        let mut rng = rng(case);
         let got: Vec<f32> = ints(case, "n").into_iter().flat_map(|n| rng.randn(n)).collect();
         assert_eq!(got, floats(case, "values"));
     }
@@ -65,8 +68,7 @@ fn randn_is_torchs() {
 #[test]
 fn randperm_is_torchs() {
     for case in cases("randperm") {
-        let mut rng = TorchRng::manual_seed(int(case, "seed") as u64);
-        assert_eq!(rng.randperm(int(case, "n")), ints(case, "values"));
+        assert_eq!(rng(case).randperm(int(case, "n")), ints(case, "values"));
     }
     assert!(TorchRng::manual_seed(4).randperm(0).is_empty());
     assert_eq!(TorchRng::manual_seed(4).randperm(1), [0]);
@@ -76,12 +78,9 @@ fn randperm_is_torchs() {
 fn choice_is_numpys() {
     for case in cases("choice") {
         let mut rng = NumpyRng::seed(int(case, "seed") as u32);
-        let (n, k) = (int(case, "n"), int(case, "k"));
-        let got = if case["replace"].as_bool().unwrap() {
-            rng.choice(n, k)
-        } else {
-            rng.choice_without_replacement(n, k)
-        };
+        let replace = case["replace"].as_bool().unwrap();
+        let choice = if replace { NumpyRng::choice } else { NumpyRng::choice_without_replacement };
+        let got = choice(&mut rng, int(case, "n"), int(case, "k"));
         assert_eq!(got, ints(case, "values"));
     }
 }
@@ -89,21 +88,18 @@ fn choice_is_numpys() {
 #[test]
 fn initial_weights_are_torchs() {
     for case in cases("linear_init") {
-        let mut rng = TorchRng::manual_seed(int(case, "seed") as u64);
         let (n_inputs, n_hidden) = (int(case, "n_inputs"), int(case, "n_hidden"));
-        let net = DeepNetReLU::new(&mut rng, n_inputs, n_hidden).unwrap();
+        let net = DeepNetReLU::new(&mut rng(case), n_inputs, n_hidden).unwrap();
         let vars = net.vars();
         let shapes: Vec<_> = vars.iter().map(|var| var.dims().to_vec()).collect();
         assert_eq!(shapes, [vec![n_hidden, n_inputs], vec![n_hidden], vec![1, n_hidden], vec![1]]);
 
-        let [in_weight, in_bias, out_weight, out_bias] = [0, 1, 2, 3].map(|i| values(&vars[i]));
-        let first = floats(case, "in_weight_first");
-        let last = floats(case, "in_weight_last");
-        assert_eq!(in_weight[..first.len()], first);
-        assert_eq!(in_weight[in_weight.len() - last.len()..], last);
-        assert_eq!(in_bias, floats(case, "in_bias"));
-        assert_eq!(out_weight, floats(case, "out_weight"));
-        assert_eq!(out_bias, floats(case, "out_bias"));
+        let in_weight = values(&vars[0]);
+        assert!(in_weight.starts_with(&floats(case, "in_weight_first")));
+        assert!(in_weight.ends_with(&floats(case, "in_weight_last")));
+        for (var, name) in vars[1..].iter().zip(["in_bias", "out_weight", "out_bias"]) {
+            assert_eq!(values(var), floats(case, name), "{name}");
+        }
 
         let sum: f64 = in_weight.iter().map(|&w| f64::from(w)).sum();
         let abs_sum: f64 = in_weight.iter().map(|&w| f64::from(w).abs()).sum();
@@ -116,14 +112,13 @@ fn initial_weights_are_torchs() {
 fn output_gradient_and_losses_are_torchs() {
     for case in cases("train") {
         let (n_stimuli, n_inputs) = (int(case, "n_stimuli"), int(case, "n_inputs"));
-        let mut rng = TorchRng::manual_seed(int(case, "data_seed") as u64);
-        let x: Vec<f32> = rng.rand(n_stimuli * n_inputs).iter().map(|u| u * 2.0 - 0.5).collect();
-        let y: Vec<f32> = rng.rand(n_stimuli).iter().map(|u| u * 360.0).collect();
+        let mut data_rng = TorchRng::manual_seed(int(case, "data_seed") as u64);
+        let x = data_rng.rand(n_stimuli * n_inputs).iter().map(|u| u * 2.0 - 0.5).collect();
+        let y = data_rng.rand(n_stimuli).iter().map(|u| u * 360.0).collect();
         let x = Tensor::from_vec(x, (n_stimuli, n_inputs), &Device::Cpu).unwrap();
         let y = Tensor::from_vec(y, (n_stimuli, 1), &Device::Cpu).unwrap();
 
-        let mut rng = TorchRng::manual_seed(int(case, "seed") as u64);
-        let net = DeepNetReLU::new(&mut rng, n_inputs, int(case, "n_hidden")).unwrap();
+        let net = DeepNetReLU::new(&mut rng(case), n_inputs, int(case, "n_hidden")).unwrap();
         let out = net.forward(&x).unwrap();
         assert_close(&values(&out), &floats(case, "initial_output"), 1e-4);
 
