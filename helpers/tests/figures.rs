@@ -4,7 +4,7 @@
 //! `helpers/tests/figures` again: look at them before you commit them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use helpers::*;
 
@@ -41,11 +41,8 @@ fn figures() -> Result<Vec<(&'static str, Figure)>> {
         (0..100).map(|i| (i % 10 + [0, 0, 0, 1, 9, 0, 5, 0][i % 8]) % 10).collect();
     let confusion = plot_confusion(&predicted, &classes, 10)?;
     let with_nan = Tensor::new(&[[0f32, 1.0, 2.0], [3.0, f32::NAN, 5.0]], &Device::Cpu)?;
-    let tiny = axes("time (s)", "tiny and negative").line(
-        "",
-        &[1e-7, 3e-7, 5e-7],
-        &[-3e-9, 2e-9, 1e-9],
-    )?;
+    let tiny = axes("time (s)", "tiny and negative");
+    let tiny = tiny.line("", &[1e-7, 3e-7, 5e-7], &[-3e-9, 2e-9, 1e-9])?;
     let huge = axes("constant", "huge").points("", &[5.0, 5.0], &[-2e12, 7e12])?;
     Ok(vec![
         (
@@ -83,13 +80,8 @@ fn figures() -> Result<Vec<(&'static str, Figure)>> {
 /// RGB pixels.
 struct Image {
     width: usize,
+    height: usize,
     pixels: Vec<u8>,
-}
-
-impl Image {
-    fn height(&self) -> usize {
-        self.pixels.len() / self.width / 3
-    }
 }
 
 /// The last frame of a PNG file.
@@ -100,13 +92,13 @@ fn read(file: &[u8]) -> Image {
     for _ in 0..frames {
         reader.next_frame(&mut pixels).unwrap();
     }
-    let width = reader.info().width as usize;
-    Image { width, pixels }
+    let (width, height) = reader.info().size();
+    Image { width: width as usize, height: height as usize, pixels }
 }
 
 /// Averages squares of `size` by `size` pixels. What is left at the right and at the bottom is cut off.
 fn reduced(image: &Image, size: usize) -> Image {
-    let (width, height) = (image.width / size, image.height() / size);
+    let (width, height) = (image.width / size, image.height / size);
     let mut sums = vec![0; width * height * 3];
     for (y, row) in image.pixels.chunks(image.width * 3).take(height * size).enumerate() {
         for (i, value) in row[..width * size * 3].iter().enumerate() {
@@ -114,12 +106,12 @@ fn reduced(image: &Image, size: usize) -> Image {
         }
     }
     let pixels = sums.iter().map(|sum| (sum / (size * size)) as u8).collect();
-    Image { width, pixels }
+    Image { width, height, pixels }
 }
 
 fn write(path: &Path, image: &Image) {
     let file = std::io::BufWriter::new(fs::File::create(path).unwrap());
-    let mut encoder = png::Encoder::new(file, image.width as u32, image.height() as u32);
+    let mut encoder = png::Encoder::new(file, image.width as u32, image.height as u32);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_compression(png::Compression::High);
     encoder.write_header().unwrap().write_image_data(&image.pixels).unwrap();
@@ -128,7 +120,7 @@ fn write(path: &Path, image: &Image) {
 /// How many of 1,000 squares of 4 by 4 pixels look different: one of their colors differs by more than
 /// 12 of 255. So an edge that moves by less than a pixel makes no difference.
 fn difference(a: &Image, b: &Image) -> f64 {
-    if (a.width, a.height()) != (b.width, b.height()) {
+    if (a.width, a.height) != (b.width, b.height) {
         return 1000.0;
     }
     let (a, b) = (reduced(a, 4).pixels, reduced(b, 4).pixels);
@@ -137,21 +129,17 @@ fn difference(a: &Image, b: &Image) -> f64 {
     1000.0 * n_different as f64 / (a.len() / 3) as f64
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/figures")
-}
-
 #[test]
 fn figures_look_like_their_references() {
     let update = std::env::var_os("UPDATE_FIGURES").is_some();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/figures");
     let got_folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures");
     fs::create_dir_all(&got_folder).unwrap();
     let mut failures = Vec::new();
     let figures = figures().unwrap();
-    let n_figures = figures.len();
-    for (name, figure) in figures {
+    for (name, figure) in &figures {
         let got = reduced(&read(&figure.png().unwrap()), 2);
-        let file = folder().join(format!("{name}.png"));
+        let file = folder.join(format!("{name}.png"));
         if update {
             write(&file, &got);
         }
@@ -160,13 +148,13 @@ fn figures_look_like_their_references() {
         if difference > 1.0 {
             let path = got_folder.join(format!("{name}.png"));
             write(&path, &got);
-            failures
-                .push(format!("{name}: {difference:.1} per mille differ, see {}", path.display()));
+            let path = path.display();
+            failures.push(format!("{name}: {difference:.1} per mille differ, see {path}"));
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
-    let n_references = fs::read_dir(folder()).unwrap().count();
-    assert_eq!(n_references, n_figures, "each reference belongs to a figure");
+    let n_references = fs::read_dir(folder).unwrap().count();
+    assert_eq!(n_references, figures.len(), "each reference belongs to a figure");
 }
 
 #[test]
