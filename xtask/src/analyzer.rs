@@ -66,8 +66,7 @@ pub fn write(folder: &Path, vendored: &Path) -> Result<()> {
     let members = STD.map(|(name, _)| name);
     let workspace = format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n");
     fs::write(std.join("Cargo.toml"), workspace)?;
-    let mut lock = cargo();
-    run(lock.args(["generate-lockfile", "--offline", "--quiet"]).current_dir(std))
+    run(cargo().args(["generate-lockfile", "--offline", "--quiet"]).current_dir(std))
 }
 
 /// The folder of the newest vendored version of a crate.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -102,8 +102,8 @@ pub fn stock() -> Result<PathBuf> {
 fn patched_source(workspace: &Path) -> Result<()> {
     fs::create_dir_all(workspace)?;
     for name in ["evcxr", "evcxr_jupyter"] {
-        let mut copy = Command::new("cp");
-        run(copy.arg("-R").arg(published_source(name)?).arg(workspace.join(name)))?;
+        let source = published_source(name)?;
+        run(Command::new("cp").arg("-R").arg(source).arg(workspace.join(name)))?;
     }
     for (name, text) in patches()? {
         apply(workspace, &text)
@@ -116,9 +116,8 @@ fn patched_source(workspace: &Path) -> Result<()> {
 
 /// Where cargo unpacks the sources of a package.
 fn published_source(name: &str) -> Result<PathBuf> {
-    let mut info = cargo();
-    info.args(["info", "--quiet", &format!("{name}@{VERSION}")]);
-    run(info.stdout(std::process::Stdio::null()))?;
+    let package = format!("{name}@{VERSION}");
+    run(cargo().args(["info", "--quiet", &package]).stdout(Stdio::null()))?;
     let sources = toolchain::cargo_home()?.join("registry/src");
     let registries = fs::read_dir(&sources)
         .with_context(|| format!("cargo keeps no sources in {}", sources.display()))?;

@@ -275,10 +275,8 @@ fn vendor(part: &Part, further: &str) -> Result<()> {
     fs::write(trial.path().join("Cargo.toml"), manifest)?;
     let lock = trial.path().join("Cargo.lock");
     fs::copy(root().join("Cargo.lock"), &lock)?;
-    let run_cargo = |args: &[&str]| {
-        let mut cargo = cargo();
-        run(cargo.args(args).current_dir(&trial).stdout(Stdio::null()))
-    };
+    let run_cargo =
+        |args: &[&str]| run(cargo().args(args).current_dir(&trial).stdout(Stdio::null()));
     run_cargo(&["metadata", "--quiet", "--format-version=1"])?; // completes Cargo.lock
     if fs::read_to_string(lock)?.matches("name = \"candle-core\"").count() > 1 {
         bail!(

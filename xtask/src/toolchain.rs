@@ -58,8 +58,7 @@ pub fn cargo() -> Command {
 
 /// What the compiled crates depend on: version, commit and host of rustc.
 pub fn identity() -> Result<String> {
-    let rustc = Command::new("rustc").arg("-vV").current_dir(root()).output();
-    let rustc = rustc.context(NO_RUST)?;
+    let rustc = Command::new("rustc").arg("-vV").current_dir(root()).output().context(NO_RUST)?;
     Ok(String::from_utf8_lossy(&rustc.stdout).into_owned())
 }
 

@@ -79,8 +79,7 @@ fn one_rust_version_is_named_and_is_enough_for_all_crates() {
         let text = fs::read_to_string(root().join(file)).unwrap();
         assert!(text.contains(&line), "{file}: expected {line}");
     }
-    let mut metadata = toolchain::cargo();
-    let metadata = metadata.args(["metadata", "--format-version=1"]).output().unwrap();
+    let metadata = toolchain::cargo().args(["metadata", "--format-version=1"]).output().unwrap();
     let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap().iter();
     let mut asked: Vec<(String, String)> = packages
@@ -88,9 +87,8 @@ fn one_rust_version_is_named_and_is_enough_for_all_crates() {
             Some((package["name"].to_string(), package["rust_version"].as_str()?.to_owned()))
         })
         .collect();
-    let mut info = toolchain::cargo();
     let evcxr = format!("evcxr@{}", evcxr::VERSION);
-    let info = info.args(["info", "--quiet", &evcxr]).output().unwrap();
+    let info = toolchain::cargo().args(["info", "--quiet", &evcxr]).output().unwrap();
     let info = String::from_utf8(info.stdout).unwrap();
     let line = info.lines().find_map(|line| line.strip_prefix("rust-version: "));
     asked.push((evcxr, line.expect("evcxr names its Rust version").to_owned()));
