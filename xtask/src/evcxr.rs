@@ -7,36 +7,23 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::command::{run, step};
-use crate::root;
 use crate::store::Part;
 use crate::toolchain::{self, cargo};
+use crate::{files, root};
 
 pub const VERSION: &str = "0.22.0";
+const WORKSPACE: &str = "xtask/evcxr/workspace.toml";
 
-/// The folder of the patches.
-fn patch_folder() -> PathBuf {
-    root().join("xtask/evcxr")
-}
-
-/// The patches, with their names, in the order in which they are applied.
-fn patches() -> Result<Vec<(String, String)>> {
-    let mut patches = Vec::new();
-    for file in fs::read_dir(patch_folder())? {
-        let name = file?.file_name().display().to_string();
-        if name.ends_with(".patch") {
-            let text = fs::read_to_string(patch_folder().join(&name))?;
-            patches.push((name, text));
-        }
-    }
-    patches.sort();
-    Ok(patches)
+/// The patches, in the order in which they are applied.
+fn patches() -> Result<Vec<PathBuf>> {
+    files("xtask/evcxr", "patch")
 }
 
 /// Depends on evcxr's version, the patches, the build's options, and the compiler.
 fn part() -> Result<Part> {
-    let patches: String = patches()?.into_iter().map(|(_, text)| text).collect();
-    let workspace = fs::read_to_string(patch_folder().join("workspace.toml"))?;
-    Part::new("evcxr", &[VERSION, &patches, &workspace, &toolchain::identity()?])
+    let patches: std::io::Result<String> = patches()?.iter().map(fs::read_to_string).collect();
+    let workspace = fs::read_to_string(root().join(WORKSPACE))?;
+    Part::new("evcxr", &[VERSION, &patches?, &workspace, &toolchain::identity()?])
 }
 
 fn program(part: &Part) -> PathBuf {
@@ -105,11 +92,13 @@ fn patched_source(workspace: &Path) -> Result<()> {
         let source = published_source(name)?;
         run(Command::new("cp").arg("-R").arg(source).arg(workspace.join(name)))?;
     }
-    for (name, text) in patches()? {
-        apply(workspace, &text)
-            .with_context(|| format!("{name} does not fit evcxr {VERSION}: change the patch"))?;
+    for patch in patches()? {
+        apply(workspace, &fs::read_to_string(&patch)?).with_context(|| {
+            let name = patch.file_name().unwrap_or_default().display();
+            format!("{name} does not fit evcxr {VERSION}: change the patch")
+        })?;
     }
-    fs::copy(patch_folder().join("workspace.toml"), workspace.join("Cargo.toml"))?;
+    fs::copy(root().join(WORKSPACE), workspace.join("Cargo.toml"))?;
     fs::rename(workspace.join("evcxr_jupyter/Cargo.lock"), workspace.join("Cargo.lock"))?;
     Ok(())
 }

@@ -17,6 +17,8 @@ pub mod toolchain;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use anyhow::Result;
+
 /// The variable that names this package's folder. cargo sets it when it compiles and when it runs this
 /// program, and the kernel's settings set it for the launcher.
 pub const MANIFEST_DIR: &str = "CARGO_MANIFEST_DIR";
@@ -30,4 +32,13 @@ pub fn root() -> &'static Path {
         present.filter(is_xtask).unwrap_or(env!("CARGO_MANIFEST_DIR").into())
     });
     PACKAGE.parent().expect("xtask is in a workspace")
+}
+
+/// The files with this extension in a folder of the workspace, sorted.
+fn files(folder: &str, extension: &str) -> Result<Vec<PathBuf>> {
+    let files = root().join(folder).read_dir()?.map(|file| Ok(file?.path()));
+    let mut files = files.collect::<Result<Vec<_>>>()?;
+    files.retain(|file| file.extension().is_some_and(|other| other == extension));
+    files.sort();
+    Ok(files)
 }

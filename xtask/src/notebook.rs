@@ -8,7 +8,7 @@
 //! from that file.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 use serde_json::{Value, json};
 
-use crate::{prepared, root, store};
+use crate::{files, prepared, root, store};
 
 const NBGRADER_CONFIG: &str = include_str!("../python/nbgrader_config.py");
 
@@ -180,22 +180,13 @@ fn set_source(cell: &mut Value, text: &str) {
     cell["source"] = text.split_inclusive('\n').collect();
 }
 
-/// The notebooks of the lesson.
-pub fn notebooks() -> Result<Vec<PathBuf>> {
-    let files = fs::read_dir(root().join("notebooks"))?;
-    let mut files: Vec<PathBuf> = files.map(|file| Ok(file?.path())).collect::<Result<_>>()?;
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "ipynb"));
-    files.sort();
-    Ok(files)
-}
-
 /// Writes a variant of each notebook to a folder. Never overwrites a file.
 pub fn export(variant: Variant, folder: &Path) -> Result<()> {
     let folder = std::path::absolute(folder)?;
     if variant == Variant::Instructor {
         write_new(&folder.join("nbgrader_config.py"), NBGRADER_CONFIG.as_bytes())?;
     }
-    for path in notebooks()? {
+    for path in files("notebooks", "ipynb")? {
         let mut notebook = Notebook::read(&path)?;
         let helpers = format!("path = {}", prepared::toml(&root().join("helpers")));
         for cell in notebook.cells() {
@@ -260,7 +251,7 @@ mod tests {
     /// Rewrites what is out of date and fails once.
     #[test]
     fn functions_in_texts_are_those_of_the_crate() {
-        for path in notebooks().unwrap() {
+        for path in files("notebooks", "ipynb").unwrap() {
             let mut notebook = Notebook::read(&path).unwrap();
             let before = notebook.clone();
             for cell in notebook.cells() {
@@ -275,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_notebook_is_written_as_it_was_read() {
-        for path in notebooks().unwrap() {
+        for path in files("notebooks", "ipynb").unwrap() {
             let text = Notebook::read(&path).unwrap().text().unwrap();
             assert!(text == fs::read(&path).unwrap(), "{}", path.display());
         }

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::command::{run, step};
 use crate::store::{self, Part};
 use crate::toolchain::{self, cargo};
-use crate::{MANIFEST_DIR, analyzer, evcxr, kernel, python, root};
+use crate::{MANIFEST_DIR, analyzer, evcxr, files, kernel, python, root};
 
 /// The profile with which cells are compiled. It overrides evcxr's own profile, whose debug
 /// assertions and overflow checks slow down every loop of candle. In cells these checks stay on. evcxr
@@ -214,10 +214,7 @@ impl Prepared {
 
 /// A hash of this program's sources: each kernel starts with a copy of the program.
 fn sources() -> Result<String> {
-    let files = fs::read_dir(root().join("xtask/src"))?.map(|file| Ok(file?.path()));
-    let mut files = files.collect::<Result<Vec<_>>>()?;
-    files.sort();
-    let texts: std::io::Result<Vec<_>> = files.iter().map(fs::read).collect();
+    let texts: std::io::Result<Vec<_>> = files("xtask/src", "rs")?.iter().map(fs::read).collect();
     Ok(store::hash(texts?))
 }
 
