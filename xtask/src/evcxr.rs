@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::command::{run, step};
-use crate::store::Part;
+use crate::store::{self, Part};
 use crate::toolchain::{self, cargo};
 use crate::{files, root};
 
@@ -69,8 +69,9 @@ pub fn install() -> Result<PathBuf> {
     Ok(program(&part))
 }
 
-/// The program as it is published, to compare with. The caller holds the set-up's lock.
+/// The program as it is published, to compare with.
 pub fn stock() -> Result<PathBuf> {
+    let _lock = store::lock()?;
     let part = Part::new("stock", &[VERSION, &toolchain::identity()?])?;
     if !part.is_complete() {
         step("compiling evcxr without patches (about 9 minutes on two cores)", || {

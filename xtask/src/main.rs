@@ -75,13 +75,10 @@ enum Bench {
 }
 
 fn main() -> ExitCode {
-    match execute(Xtask::parse()) {
-        Ok(code) => code,
-        Err(err) => {
-            eprintln!("error: {err:#}");
-            ExitCode::FAILURE
-        }
-    }
+    execute(Xtask::parse()).unwrap_or_else(|err| {
+        eprintln!("error: {err:#}");
+        ExitCode::FAILURE
+    })
 }
 
 fn execute(xtask: Xtask) -> Result<ExitCode> {
@@ -90,7 +87,7 @@ fn execute(xtask: Xtask) -> Result<ExitCode> {
         Xtask::Setup { user } => {
             let Installation { python, prepared } = setup()?;
             if user {
-                run(&mut prepared.register(&python))?;
+                prepared.register(&python)?;
             }
             let path = prepared.jupyter_path();
             println!("Jupyter finds the kernel with JUPYTER_PATH={}", path.display());
@@ -128,44 +125,34 @@ fn run_notebook(notebook: &Path) -> Result<()> {
     let name = notebook.file_name().context("a notebook has a name")?;
     let executed = root().join("target/run").join(name);
     let Installation { python, prepared } = setup()?;
-    let mut runner = script(&python, "run_notebook.py");
-    run(prepared.for_jupyter(runner.arg(notebook).arg(executed)))
+    run(prepared.script(&python, "run_notebook.py").arg(notebook).arg(executed))
 }
 
 fn bench(what: Bench) -> Result<()> {
     let Installation { python, prepared } = setup()?;
-    let mut bench = match what {
+    let torch = || install(&Environment::torch()?);
+    match what {
         Bench::Kernel => {
-            let _lock = store::lock()?;
-            let mut bench = script(&python, "bench_kernel.py");
-            bench.arg(evcxr::stock()?).arg(Environment::torch()?.install()?);
-            bench
+            let (stock, torch) = (evcxr::stock()?, torch()?);
+            run(prepared.script(&python, "bench_kernel.py").arg(stock).arg(torch))
         }
-        Bench::Load => script(&python, "load.py"),
-        Bench::Parity | Bench::Speed => {
-            let _lock = store::lock()?;
-            let mut bench = script(&Environment::torch()?.install()?, "bench_torch.py");
-            bench.arg(if matches!(what, Bench::Parity) { "parity" } else { "speed" });
-            bench
-        }
-    };
-    run(prepared.for_jupyter(&mut bench))
+        Bench::Load => run(&mut prepared.script(&python, "load.py")),
+        Bench::Parity => run(prepared.script(&torch()?, "bench_torch.py").arg("parity")),
+        Bench::Speed => run(prepared.script(&torch()?, "bench_torch.py").arg("speed")),
+    }
 }
 
-fn script(python: &Path, name: &str) -> Command {
-    let mut script = Command::new(python);
-    script.arg(root().join("xtask/python").join(name));
-    script
+/// Installs an environment while no other set-up is running.
+fn install(environment: &Environment) -> Result<PathBuf> {
+    let _lock = store::lock()?;
+    environment.install()
 }
 
 fn test() -> Result<()> {
     run_cargo(&["fmt", "--all", "--check"])?;
     // First, because the next commands replace the file of this program.
     let Installation { python, prepared } = setup()?;
-    let testing = {
-        let _lock = store::lock()?;
-        Environment::testing()?.install()?
-    };
+    let testing = install(&Environment::testing()?)?;
     run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     run_cargo(&["test", "--workspace"])?;
     let mut numpy = cargo();

@@ -174,9 +174,8 @@ impl Prepared {
         store::remove(&new)?;
         let build = kernel::build_directory(&new, self.folder(), Self::seed()?.as_deref())?;
         store::remove(&build.join("target/known"))?; // the cells that were compiled there
-        let mut runner = Command::new(python);
-        runner.arg(root().join("xtask/python/run_notebook.py")).arg("--prepare");
-        run(self.for_jupyter(runner.env(kernel::PREPARE, &new)))?;
+        let mut runner = self.script(python, "run_notebook.py");
+        run(runner.arg("--prepare").env(kernel::PREPARE, &new))?;
         kernel::protect(&new)?;
 
         let lock = File::create(self.folder().join("lock"))?;
@@ -198,12 +197,18 @@ impl Prepared {
         Ok(prepared.filter(|folder| made(folder).is_some()).max_by_key(made))
     }
 
-    /// The command that lets all Jupyter programs of this user find the kernel.
-    pub fn register(&self, python: &Path) -> Command {
+    /// Lets all Jupyter programs of this user find the kernel.
+    pub fn register(&self, python: &Path) -> Result<()> {
         let mut install = Command::new(python);
         python::clean(&mut install).args(["-m", "jupyter", "kernelspec", "install", "--user"]);
-        install.arg(self.jupyter_path().join("kernels/rust"));
-        install
+        run(install.arg(self.jupyter_path().join("kernels/rust")))
+    }
+
+    /// The command that runs a program of `xtask/python`.
+    pub fn script(&self, python: &Path, name: &str) -> Command {
+        let mut script = Command::new(python);
+        self.for_jupyter(&mut script).arg(root().join("xtask/python").join(name));
+        script
     }
 
     /// Lets a program of Jupyter's find this kernel before any other of the same name.
