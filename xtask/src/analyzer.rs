@@ -99,19 +99,15 @@ pub fn run_cargo(args: &[OsString]) -> Result<ExitStatus> {
 /// are then out of reach. Crates that a notebook names itself stay, with all behind them.
 fn hide_crates(metadata: &mut Value) -> Option<()> {
     let packages = metadata["packages"].as_array()?;
-    let is_hidden = |from: &str, to: &str| {
-        let name = |id: &str| packages.iter().find(|p| p["id"] == id)?["name"].as_str();
-        let (Some(from), Some(to)) = (name(from), name(to)) else {
-            return false;
-        };
-        SHOWN.iter().any(|(of, shown)| *of == from && !shown.contains(&to))
-    };
+    let name = |id: &Value| packages.iter().find(|p| p["id"] == *id)?["name"].as_str();
     let mut nodes = metadata["resolve"]["nodes"].as_array()?.clone();
     for node in &mut nodes {
-        let id = node["id"].as_str()?.to_owned();
-        let stays = |to: &Value| !is_hidden(&id, to.as_str().unwrap_or_default());
-        node["deps"].as_array_mut()?.retain(|d| stays(&d["pkg"]));
-        node["dependencies"].as_array_mut()?.retain(stays);
+        let from = name(&node["id"]);
+        if let Some((_, shown)) = SHOWN.iter().find(|(of, _)| Some(*of) == from) {
+            let stays = |to: &Value| name(to).is_none_or(|to| shown.contains(&to));
+            node["deps"].as_array_mut()?.retain(|d| stays(&d["pkg"]));
+            node["dependencies"].as_array_mut()?.retain(stays);
+        }
     }
 
     let mut to_visit = metadata["workspace_members"].as_array()?.clone();

@@ -7,7 +7,7 @@
 //! that others know that the directory is in use. Afterwards the directory is deleted.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
@@ -68,11 +68,8 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
         let lock = File::open(folder.join("lock"))?;
         wait_until_replaced(&lock);
         build_directory(own.path(), folder, Some(&folder.join("prepared"))).with_context(|| {
-            format!(
-                "cannot copy {} to {}: make room there, or run `cargo xtask lab` again",
-                folder.display(),
-                kernels.display()
-            )
+            let (from, to) = (folder.display(), kernels.display());
+            format!("cannot copy {from} to {to}: make room there, or run `cargo xtask lab` again")
         })?
     };
     if let Some(notice) = notice(folder) {
@@ -121,23 +118,21 @@ fn wait_until_replaced(lock: &File) {
 }
 
 /// What the learner has to know about this kernel. The first cell prints it.
-fn notice(folder: &Path) -> Option<String> {
+fn notice(folder: &Path) -> Option<&'static str> {
     let is_ours = |path: &Path| path.canonicalize().is_ok_and(|path| path == folder);
     if !is_ours(&store::home().ok()?.join(folder.file_name()?)) {
         return None; // another user's installation, which the learner cannot change
     }
-    let prepared = Prepared::new().ok().filter(|prepared| is_ours(prepared.folder()));
-    let Some(prepared) = prepared else {
+    let Some(prepared) = Prepared::new().ok().filter(|prepared| is_ours(prepared.folder())) else {
         return Some(
-            "this kernel is out of date: close JupyterLab and run `cargo xtask lab` again".into(),
+            "this kernel is out of date: close JupyterLab and run `cargo xtask lab` again",
         );
     };
     let (_, is_edited) = prepared.compiled().ok()?;
-    is_edited.then(|| {
+    is_edited.then_some(
         "helpers has changed, so this kernel compiled it: run `cargo xtask lab` to compile it for all \
-         kernels"
-            .into()
-    })
+         kernels",
+    )
 }
 
 /// Waits until a program ends, and ends it when this process is asked to end or has lost its parent.
@@ -173,11 +168,9 @@ pub fn end_group() {
 }
 
 /// Deletes the directories of kernels that were killed together with this program.
-pub fn sweep() {
-    for folder in kernels() {
-        if !is_in_use(&folder) {
-            fs::remove_dir_all(folder).ok();
-        }
+fn sweep() {
+    for folder in kernels().into_iter().filter(|kernel| !is_in_use(kernel)) {
+        fs::remove_dir_all(folder).ok();
     }
 }
 
@@ -200,9 +193,7 @@ fn is_in_use(folder: &Path) -> bool {
     }
     // Opened for writing: on a network drive, a file that is opened for reading cannot be locked.
     match File::options().write(true).open(folder.join("lock")) {
-        Ok(lock) => {
-            matches!(lock.try_lock(), Err(TryLockError::WouldBlock | TryLockError::Error(_)))
-        }
+        Ok(lock) => lock.try_lock().is_err(),
         Err(err) => err.kind() != ErrorKind::NotFound,
     }
 }
@@ -222,9 +213,8 @@ pub fn build_directory(own: &Path, folder: &Path, from: Option<&Path>) -> Result
 
 /// Whether cargo and rustc replace a file as a whole, so that a link to it cannot be written through.
 fn is_replaced_as_a_whole(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| {
-        ["rlib", "rmeta", "so", "dylib"].iter().any(|replaced| extension == *replaced)
-    })
+    let extension = file.extension().and_then(OsStr::to_str);
+    matches!(extension, Some("rlib" | "rmeta" | "so" | "dylib"))
 }
 
 /// Makes the files of one tree appear in another: links to compiled crates, copies of other files. It
@@ -249,10 +239,8 @@ fn link_tree(from: &Path, to: &Path) -> Result<()> {
         } else {
             fs::copy(&source, &target)?;
             let metadata = entry.metadata()?;
-            fs::set_permissions(
-                &target,
-                fs::Permissions::from_mode(metadata.permissions().mode() | 0o200),
-            )?;
+            let mode = metadata.permissions().mode() | 0o200;
+            fs::set_permissions(&target, Permissions::from_mode(mode))?;
             // cargo compares the times of files to tell what is out of date.
             File::options().append(true).open(&target)?.set_modified(metadata.modified()?)?;
         }
@@ -270,7 +258,7 @@ pub fn protect(folder: &Path) -> Result<()> {
             protect(&path)?;
         } else if entry.file_type()?.is_file() && !is_replaced_as_a_whole(&path) {
             let mode = entry.metadata()?.permissions().mode() & !0o222;
-            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
         }
     }
     Ok(())

@@ -1,11 +1,13 @@
 //! JupyterLab: opening it, and finding the one that is open.
 
 use std::ffi::OsString;
+use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::command::run;
 use crate::setup::{Installation, setup};
@@ -33,14 +35,12 @@ pub fn open(options: &[OsString]) -> Result<()> {
 pub fn running(python: &Path) -> Option<String> {
     let mut list = Command::new(python.with_file_name("jupyter-server"));
     let output = python::clean(list.args(["list", "--jsonlist"])).output().ok()?;
-    let servers: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).ok()?;
+    let servers: Vec<Value> = serde_json::from_slice(&output.stdout).ok()?;
     let notebooks = root().join("notebooks").canonicalize().ok()?;
-    let is_ours = |server: &&serde_json::Value| {
-        let folder = server["root_dir"].as_str().map(|dir| Path::new(dir).canonicalize());
-        folder.is_some_and(|folder| folder.is_ok_and(|folder| folder == notebooks))
-    };
+    let is_notebooks = |dir: &str| fs::canonicalize(dir).is_ok_and(|dir| dir == notebooks);
+    let is_ours = |server: &&Value| server["root_dir"].as_str().is_some_and(is_notebooks);
     // The list only checks process ids. In a container another program soon has the same id.
-    let answers = |server: &&serde_json::Value| {
+    let answers = |server: &&Value| {
         let port = server["port"].as_u64().and_then(|port| port.try_into().ok());
         port.is_some_and(|port: u16| TcpStream::connect(("localhost", port)).is_ok())
     };

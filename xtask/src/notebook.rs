@@ -36,10 +36,10 @@ pub struct Notebook(Value);
 
 impl Notebook {
     pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let name = path.display();
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
         let json = serde_json::from_str(&text);
-        Ok(Self(json.with_context(|| format!("{} is not a notebook", path.display()))?))
+        Ok(Self(json.with_context(|| format!("{name} is not a notebook"))?))
     }
 
     /// The text of its file, as Jupyter writes it.
@@ -62,16 +62,15 @@ impl Notebook {
     fn solved(mut self, for_nbgrader: bool) -> Result<Self> {
         let originals = self.clone();
         for cell in self.cells() {
-            if has_tag(cell, "exercise") {
+            let (is_exercise, is_check) = (has_tag(cell, "exercise"), has_tag(cell, "check"));
+            if is_exercise {
                 let blocks = originals.solution_of(cell)?;
                 set_source(cell, &answered(&source(cell), &blocks, for_nbgrader)?);
             }
-            if for_nbgrader && (has_tag(cell, "exercise") || has_tag(cell, "check")) {
-                let is_check = has_tag(cell, "check");
-                let grade_id =
-                    id(cell).trim_start_matches(|c: char| c.is_ascii_digit() || c == '-');
+            if for_nbgrader && (is_exercise || is_check) {
+                let name = id(cell).trim_start_matches(|c: char| c.is_ascii_digit() || c == '-');
                 cell["metadata"]["nbgrader"] = json!({
-                    "cell_type": "code", "grade": is_check, "grade_id": grade_id, "locked": is_check,
+                    "cell_type": "code", "grade": is_check, "grade_id": name, "locked": is_check,
                     "schema_version": 3, "solution": !is_check, "task": false,
                 });
                 if is_check {
@@ -87,11 +86,10 @@ impl Notebook {
     fn solution_of(&self, exercise: &Value) -> Result<Vec<String>> {
         let split = id(exercise).split_once("-exercise-");
         let (_, name) = split.context("an exercise is named -exercise-")?;
+        let suffix = format!("-solution-{name}");
         let mut cells = self.0["cells"].as_array().context("a notebook has cells")?.iter();
-        let solution = cells
-            .find(|cell| id(cell).ends_with(&format!("-solution-{name}")))
-            .with_context(|| format!("exercise {name} has no solution"))?;
-        let text = source(solution);
+        let solution = cells.find(|cell| id(cell).ends_with(&suffix));
+        let text = source(solution.with_context(|| format!("exercise {name} has no solution"))?);
         let blocks = text.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
         Ok(blocks.map(str::to_owned).collect())
     }
@@ -192,15 +190,15 @@ pub fn export(variant: Variant, folder: &Path) -> Result<()> {
         for cell in notebook.cells() {
             set_source(cell, &source(cell).replace("path = \"../helpers\"", &helpers));
         }
-        let name = path.file_stem().context("a notebook has a name")?;
-        let (folder, extension, text) = match variant {
-            Variant::Student => (folder.clone(), "ipynb", notebook.student().text()?),
+        let name = path.file_stem().context("a notebook has a name")?.display();
+        let (file, text) = match variant {
+            Variant::Student => (format!("{name}.ipynb"), notebook.student().text()?),
             Variant::Instructor => {
-                (folder.join("source").join(name), "ipynb", notebook.instructor()?.text()?)
+                (format!("source/{name}/{name}.ipynb"), notebook.instructor()?.text()?)
             }
-            Variant::Script => (folder.clone(), "rs", notebook.script()?.into_bytes()),
+            Variant::Script => (format!("{name}.rs"), notebook.script()?.into_bytes()),
         };
-        let target = folder.join(name).with_extension(extension);
+        let target = folder.join(file);
         write_new(&target, &text)?;
         println!("written: {}", target.display());
     }

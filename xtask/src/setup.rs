@@ -74,14 +74,10 @@ pub fn problems() -> Vec<String> {
     if python::active_conda().is_none() && python::base_python().is_none() {
         problems.push(python::NO_PYTHON.into());
     }
-    for (folder, note) in [
-        (
-            store::home(),
-            "or set DECODING_HOME to a folder that is; if another user set it up, ask them to run \
-             `chmod -R go+rX` on it",
-        ),
-        (toolchain::cargo_home(), "because cargo keeps crates there"),
-    ] {
+    let home_note = "or set DECODING_HOME to a folder that is; if another user set it up, ask them \
+                     to run `chmod -R go+rX` on it";
+    let cargo_note = "because cargo keeps crates there";
+    for (folder, note) in [(store::home(), home_note), (toolchain::cargo_home(), cargo_note)] {
         match folder {
             Ok(folder) if is_writable(&folder) => {}
             Ok(folder) => problems.push(format!("{}, {note}", cannot_write(&folder))),

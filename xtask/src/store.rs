@@ -90,12 +90,12 @@ pub fn cannot_write(path: &Path) -> String {
 
 /// Waits until no other set-up is running. The lock ends with this process.
 pub fn lock() -> Result<File> {
-    let file = home()?.join("lock");
+    let home = home()?;
+    let file = home.join("lock");
     let mut own = File::options();
     own.create(true).write(true).mode(0o600); // a user who can read it can lock it
-    let open =
-        || fs::create_dir_all(home()?).and_then(|()| own.open(&file)).map_err(anyhow::Error::from);
-    let lock = open().with_context(|| cannot_write(&file))?;
+    let lock = fs::create_dir_all(home).and_then(|()| own.open(&file));
+    let lock = lock.with_context(|| cannot_write(&file))?;
     if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
         println!("waiting for another set-up to finish ...");
         lock.lock()?;

@@ -15,9 +15,8 @@ const NO_RUST: &str = "there is no rustc: install Rust from https://rustup.rs";
 pub fn version() -> &'static str {
     let toolchain = include_str!("../../rust-toolchain.toml");
     let rest = toolchain.split_once("channel = \"").map(|(_, rest)| rest);
-    rest.and_then(|rest| rest.split_once('"'))
-        .map(|(version, _)| version)
-        .expect("rust-toolchain.toml names a channel")
+    let version = rest.and_then(|rest| rest.split('"').next());
+    version.expect("rust-toolchain.toml names a channel")
 }
 
 /// What is wrong with the installed Rust, and what to do about it.
@@ -25,14 +24,13 @@ pub fn problem() -> Option<String> {
     let Some(got) = first_line("rustc", &["--version"]) else {
         return Some(NO_RUST.into());
     };
-    if numbers(&got) < numbers(version()) {
-        return Some(format!(
-            "Rust is too old: expected {}, got {got}: run `rustup toolchain install {0}`, or \
-             install a newer Rust",
-            version()
-        ));
-    }
-    None
+    let version = version();
+    (numbers(&got) < numbers(version)).then(|| {
+        format!(
+            "Rust is too old: expected {version}, got {got}: run `rustup toolchain install \
+             {version}`, or install a newer Rust"
+        )
+    })
 }
 
 /// Prints a note if Rust is newer than the version that is tested.
