@@ -50,10 +50,9 @@ fn print_installation(line: impl Fn(&str, String)) -> Result<()> {
     line("JupyterLab", lab_version.unwrap_or_else(not_yet));
     let running = python.and_then(|python| lab::running(&python)).is_some();
     line("JupyterLab, running", if running { "yes" } else { "no" }.into());
-    let evcxr = evcxr::installed()?;
-    let version =
-        |program: std::path::PathBuf| format!("evcxr {} in {}", evcxr::VERSION, program.display());
-    line("kernel", evcxr.map_or_else(not_yet, version));
+    let evcxr = evcxr::installed()?
+        .map(|program| format!("evcxr {} in {}", evcxr::VERSION, program.display()));
+    line("kernel", evcxr.unwrap_or_else(not_yet));
     let prepared = Prepared::new()?;
     line("kernel, prepared", state(&prepared)?);
     let needed = [prepared.folder().to_path_buf(), toolchain::sysroot()?];
@@ -64,10 +63,8 @@ fn print_installation(line: impl Fn(&str, String)) -> Result<()> {
     };
     line("kernel, for other users", usable);
     let (alive, dead) = kernel::count();
-    line(
-        "kernels, running",
-        format!("{alive}, and files of {dead} killed kernels, which the next start deletes"),
-    );
+    let killed = format!("files of {dead} killed kernels, which the next start deletes");
+    line("kernels, running", format!("{alive}, and {killed}"));
     Ok(())
 }
 

@@ -20,7 +20,7 @@ fn patches() -> Result<Vec<PathBuf>> {
 }
 
 /// Depends on evcxr's version, the patches, the build's options, and the compiler.
-fn part() -> Result<Part> {
+pub fn part() -> Result<Part> {
     let patches: std::io::Result<String> = patches()?.iter().map(fs::read_to_string).collect();
     let workspace = fs::read_to_string(root().join(WORKSPACE))?;
     Part::new("evcxr", &[VERSION, &patches?, &workspace, &toolchain::identity()?])
@@ -28,11 +28,6 @@ fn part() -> Result<Part> {
 
 fn program(part: &Part) -> PathBuf {
     part.folder.join("evcxr_jupyter")
-}
-
-/// A name for this version with these patches.
-pub fn name() -> Result<String> {
-    Ok(part()?.folder.display().to_string())
 }
 
 /// The program, if it is there.
@@ -52,15 +47,8 @@ pub fn install() -> Result<PathBuf> {
             patched_source(&workspace)?;
             let mut build = cargo();
             toolchain::clear_build_variables(&mut build, &toolchain::sysroot()?);
-            build.args([
-                "build",
-                "--release",
-                "--package",
-                "evcxr_jupyter",
-                "--target-dir",
-                "target",
-            ]);
-            run(build.current_dir(&workspace))?;
+            let options = ["--release", "--package", "evcxr_jupyter", "--target-dir", "target"];
+            run(build.arg("build").args(options).current_dir(&workspace))?;
             fs::rename(workspace.join("target/release/evcxr_jupyter"), program(&part))?;
             fs::remove_dir_all(workspace)?;
             part.finish()

@@ -186,7 +186,7 @@ pub fn export(variant: Variant, folder: &Path) -> Result<()> {
     }
     for path in files("notebooks", "ipynb")? {
         let mut notebook = Notebook::read(&path)?;
-        let helpers = format!("path = {}", prepared::toml(&root().join("helpers")));
+        let helpers = prepared::helpers();
         for cell in notebook.cells() {
             set_source(cell, &source(cell).replace("path = \"../helpers\"", &helpers));
         }

@@ -67,11 +67,9 @@ pub struct Prepared {
 
 impl Prepared {
     pub fn new() -> Result<Self> {
-        let crates = crates()?;
-        let rust = toolchain::identity()?;
-        let crates_folder = crates.folder.display().to_string();
-        let depends_on =
-            [&crates_folder, &evcxr::name()?, &rust, PROFILE, &evcxr_config(), &sources()?];
+        let (crates, evcxr) = (crates()?, evcxr::part()?);
+        let parts = [&crates, &evcxr].map(|part| part.folder.display().to_string()).concat();
+        let depends_on = [&parts, &toolchain::identity()?, PROFILE, &evcxr_config(), &sources()?];
         Ok(Self { part: Part::new("kernel", &depends_on)?, crates })
     }
 
@@ -225,16 +223,19 @@ fn sources() -> Result<String> {
 
 /// What evcxr loads before it answers, so that it is loaded while the learner reads.
 fn evcxr_config() -> String {
-    format!(
-        "[evcxr]\nlinker = \"system\"\n\n[dependencies]\nhelpers = {{ path = {} }}\n",
-        toml(&root().join("helpers"))
-    )
+    let helpers = helpers();
+    format!("[evcxr]\nlinker = \"system\"\n\n[dependencies]\nhelpers = {{ {helpers} }}\n")
 }
 
 /// A path as a string in TOML. A JSON string is one. (`{:?}` would escape the accent of a name such as
 /// José, if the accent is a character of its own, in a way that TOML does not know.)
-pub fn toml(path: &Path) -> String {
+fn toml(path: &Path) -> String {
     json!(path.to_string_lossy()).to_string()
+}
+
+/// Where `helpers` is, as cargo reads it.
+pub fn helpers() -> String {
+    format!("path = {}", toml(&root().join("helpers")))
 }
 
 /// Further crates that notebooks may name, as lines of a `[dependencies]` table.
@@ -269,10 +270,10 @@ fn vendor(part: &Part, further: &str) -> Result<()> {
     let trial = tempfile::tempdir_in(store::home()?)?;
     fs::create_dir(trial.path().join("src"))?;
     fs::write(trial.path().join("src/lib.rs"), "")?;
+    let helpers = helpers();
     let manifest = format!(
         "[package]\nname = \"ctx\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
-         helpers = {{ path = {} }}\n{further}",
-        toml(&root().join("helpers"))
+         helpers = {{ {helpers} }}\n{further}"
     );
     fs::write(trial.path().join("Cargo.toml"), manifest)?;
     let lock = trial.path().join("Cargo.lock");
