@@ -3,17 +3,19 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use xtask::{evcxr, root, toolchain};
 
 const RUSTC: (&str, &str) = ("rustc", "rustc 1.95.0 (59807616e 2026-04-14)");
+const OLD_RUSTC: (&str, &str) = ("rustc", "rustc 1.94.1 (x)");
 const CC: (&str, &str) = ("cc", "cc 12");
 const PYTHON: (&str, &str) = ("python3", "True");
 
 /// Runs a command with only these programs on its PATH. Each prints the line that stands beside it.
-fn xtask(command: &str, programs: &[(&str, &str)], home: &str) -> Output {
+fn xtask(command: &str, programs: &[(&str, &str)], home: &Path) -> Output {
     let bin = tempfile::tempdir().unwrap();
     for (name, says) in programs {
         let program = bin.path().join(name);
@@ -30,20 +32,17 @@ fn xtask(command: &str, programs: &[(&str, &str)], home: &str) -> Output {
 
 #[test]
 fn doctor_names_each_missing_tool_and_what_to_do() {
-    let home = tempfile::tempdir().unwrap();
-    let home = home.path().to_str().unwrap();
-    let shared = tempfile::tempdir().unwrap();
-    let parts = shared.path().join(".local/share/decoding-in-rust");
+    let (home, shared) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (home, shared) = (home.path(), shared.path());
+    let parts = shared.join(".local/share/decoding-in-rust");
     fs::create_dir_all(&parts).unwrap();
     fs::set_permissions(&parts, fs::Permissions::from_mode(0o777)).unwrap();
-    let shared = shared.path().to_str().unwrap();
-    let old = ("rustc", "rustc 1.94.1 (x)");
     for (programs, home, expected) in [
         (&[CC, PYTHON][..], home, "there is no rustc: install Rust from"),
         (&[RUSTC, PYTHON], home, "there is no C compiler `cc`"),
         (&[RUSTC, CC], home, "there is no Python 3.11 or later: install one"),
-        (&[old, CC, PYTHON], home, "expected 1.95.0, got rustc 1.94.1 (x): run `rustup"),
-        (&[RUSTC, CC, PYTHON], "/proc", "/proc/.cargo: make it writable"),
+        (&[OLD_RUSTC, CC, PYTHON], home, "expected 1.95.0, got rustc 1.94.1 (x): run `rustup"),
+        (&[RUSTC, CC, PYTHON], Path::new("/proc"), "/proc/.cargo: make it writable"),
         (&[RUSTC, CC, PYTHON], shared, "other users can write to"),
     ] {
         let output = xtask("doctor", programs, home);
@@ -60,8 +59,7 @@ fn doctor_names_each_missing_tool_and_what_to_do() {
 #[test]
 fn an_older_rust_is_refused_in_one_line_before_anything_is_installed() {
     let home = tempfile::tempdir().unwrap();
-    let old = ("rustc", "rustc 1.94.1 (x)");
-    let output = xtask("setup", &[old, CC, PYTHON], home.path().to_str().unwrap());
+    let output = xtask("setup", &[OLD_RUSTC, CC, PYTHON], home.path());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.starts_with("error: Rust is too old: expected 1.95.0"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
@@ -81,21 +79,20 @@ fn one_rust_version_is_named_and_is_enough_for_all_crates() {
     }
     let metadata = toolchain::cargo().args(["metadata", "--format-version=1"]).output().unwrap();
     let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap().iter();
-    let mut asked: Vec<(String, String)> = packages
-        .filter_map(|package| {
-            Some((package["name"].to_string(), package["rust_version"].as_str()?.to_owned()))
-        })
-        .collect();
+    let assert_is_enough_for = |name: &str, asked: &str| {
+        let is_enough = toolchain::numbers(version) >= toolchain::numbers(asked);
+        assert!(is_enough, "{name} asks for Rust {asked}");
+    };
+    for package in metadata["packages"].as_array().unwrap() {
+        if let Some(asked) = package["rust_version"].as_str() {
+            assert_is_enough_for(&package["name"].to_string(), asked);
+        }
+    }
     let evcxr = format!("evcxr@{}", evcxr::VERSION);
     let info = toolchain::cargo().args(["info", "--quiet", &evcxr]).output().unwrap();
     let info = String::from_utf8(info.stdout).unwrap();
     let line = info.lines().find_map(|line| line.strip_prefix("rust-version: "));
-    asked.push((evcxr, line.expect("evcxr names its Rust version").to_owned()));
-    for (name, asked) in asked {
-        let is_enough = toolchain::numbers(version) >= toolchain::numbers(&asked);
-        assert!(is_enough, "{name} asks for Rust {asked}");
-    }
+    assert_is_enough_for(&evcxr, line.expect("evcxr names its Rust version"));
 }
 
 #[test]
