@@ -10,12 +10,12 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::command::run;
-use crate::setup::{Installation, setup};
+use crate::setup::setup;
 use crate::{python, root};
 
 /// Opens the notebooks in JupyterLab. If they are open already, prints the address.
 pub fn open(options: &[OsString]) -> Result<()> {
-    let Installation { python, prepared } = setup()?;
+    let (python, prepared) = setup()?;
     if let Some(url) = running(&python) {
         println!("JupyterLab is running already: open {url}");
         return Ok(());

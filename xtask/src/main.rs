@@ -9,7 +9,7 @@ use clap::{Parser, ValueEnum};
 
 use xtask::command::run;
 use xtask::python::Environment;
-use xtask::setup::{Installation, setup};
+use xtask::setup::setup;
 use xtask::toolchain::cargo;
 use xtask::{analyzer, doctor, evcxr, kernel, lab, notebook, prepared, root, store};
 
@@ -85,7 +85,7 @@ fn execute(xtask: Xtask) -> Result<ExitCode> {
     match xtask {
         Xtask::Lab { options } => lab::open(&options)?,
         Xtask::Setup { user } => {
-            let Installation { python, prepared } = setup()?;
+            let (python, prepared) = setup()?;
             if user {
                 prepared.register(&python)?;
             }
@@ -124,12 +124,12 @@ fn run_notebook(notebook: &Path) -> Result<()> {
     }
     let name = notebook.file_name().context("a notebook has a name")?;
     let executed = root().join("target/run").join(name);
-    let Installation { python, prepared } = setup()?;
+    let (python, prepared) = setup()?;
     run(prepared.script(&python, "run_notebook.py").arg(notebook).arg(executed))
 }
 
 fn bench(what: Bench) -> Result<()> {
-    let Installation { python, prepared } = setup()?;
+    let (python, prepared) = setup()?;
     let torch = || install(&Environment::torch()?);
     match what {
         Bench::Kernel => {
@@ -151,7 +151,7 @@ fn install(environment: &Environment) -> Result<PathBuf> {
 fn test() -> Result<()> {
     run_cargo(&["fmt", "--all", "--check"])?;
     // First, because the next commands replace the file of this program.
-    let Installation { python, prepared } = setup()?;
+    let (python, prepared) = setup()?;
     let testing = install(&Environment::testing()?)?;
     run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     run_cargo(&["test", "--workspace"])?;

@@ -11,14 +11,8 @@ use crate::python::{self, Environment};
 use crate::store::{self, cannot_write, free_gb, is_writable};
 use crate::{evcxr, toolchain};
 
-/// What the commands need, complete.
-pub struct Installation {
-    pub python: PathBuf,
-    pub prepared: Prepared,
-}
-
-/// Sets up what is missing.
-pub fn setup() -> Result<Installation> {
+/// Sets up what is missing. Returns JupyterLab's Python and what kernels start from.
+pub fn setup() -> Result<(PathBuf, Prepared)> {
     if let Some(installation) = installed()? {
         return Ok(installation);
     }
@@ -36,18 +30,18 @@ pub fn setup() -> Result<Installation> {
     let evcxr = evcxr.join().expect("install() does not panic")?;
     let prepared = Prepared::new()?;
     prepared.make(&python, &evcxr)?;
-    Ok(Installation { python, prepared })
+    Ok((python, prepared))
 }
 
 /// The installation, if nothing is missing. Writes nothing, so it may be another user's installation.
-fn installed() -> Result<Option<Installation>> {
+fn installed() -> Result<Option<(PathBuf, Prepared)>> {
     if toolchain::problem().is_some() {
         return Ok(None);
     }
     let (python, prepared) = (python::installed()?, Prepared::new()?);
     let is_current = prepared.is_complete() && !prepared.compiled()?.1;
     let complete = python.filter(|_| is_current && evcxr::installed().is_ok_and(|p| p.is_some()));
-    Ok(complete.map(|python| Installation { python, prepared }))
+    Ok(complete.map(|python| (python, prepared)))
 }
 
 /// The problems that prevent a set-up, each with what to do about it.
@@ -60,9 +54,7 @@ pub fn problems() -> Vec<String> {
                 .into(),
         );
     }
-    if let Ok(home) = store::home()
-        && store::is_writable_by_others(&home)
-    {
+    if let Some(home) = store::home().ok().filter(|home| store::is_writable_by_others(home)) {
         problems.push(format!(
             "other users can write to {}, and so run code in your kernels: run `chmod -R go-w {0}`",
             home.display()
