@@ -58,7 +58,7 @@ impl Notebook {
     /// Puts the solutions into the exercises' cells and leaves out the folded texts.
     ///
     /// With `for_nbgrader`, puts marks around the solutions, and nbgrader's metadata into the cells of
-    /// exercises and checks.
+    /// exercises and checks, and opens the teaching notes.
     fn solved(mut self, for_nbgrader: bool) -> Result<Self> {
         let originals = self.clone();
         for cell in self.cells() {
@@ -77,6 +77,9 @@ impl Notebook {
                     cell["metadata"]["nbgrader"]["points"] = json!(1);
                 }
             }
+            if for_nbgrader && has_tag(cell, "teaching-notes") {
+                set_source(cell, &source(cell).replace("<details>", "<details open>"));
+            }
         }
         self.cells().retain(|cell| !has_tag(cell, "solution"));
         Ok(self)
@@ -94,18 +97,6 @@ impl Notebook {
         Ok(blocks.map(str::to_owned).collect())
     }
 
-    /// With solutions in place and teaching notes open.
-    fn instructor(self) -> Result<Self> {
-        let mut notebook = self.solved(true)?;
-        for cell in notebook.cells() {
-            if has_tag(cell, "teaching-notes") {
-                set_source(cell, &source(cell).replace("<details>", "<details open>"));
-            }
-        }
-        Ok(notebook)
-    }
-
-    /// Without solutions and teaching notes.
     fn student(mut self) -> Self {
         self.cells().retain(|cell| !has_tag(cell, "solution") && !has_tag(cell, "teaching-notes"));
         self
@@ -194,7 +185,7 @@ pub fn export(variant: Variant, folder: &Path) -> Result<()> {
         let (file, text) = match variant {
             Variant::Student => (format!("{name}.ipynb"), notebook.student().text()?),
             Variant::Instructor => {
-                (format!("source/{name}/{name}.ipynb"), notebook.instructor()?.text()?)
+                (format!("source/{name}/{name}.ipynb"), notebook.solved(true)?.text()?)
             }
             Variant::Script => (format!("{name}.rs"), notebook.script()?.into_bytes()),
         };
@@ -217,9 +208,9 @@ fn write_new(path: &Path, text: &[u8]) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// The function of this name in a source file, with its documentation.
+    /// The function of this name in a file of `helpers`, with its documentation.
     fn function(file: &str, name: &str) -> Result<String> {
-        let code = fs::read_to_string(root().join(file))?;
+        let code = fs::read_to_string(root().join("helpers/src").join(file))?;
         let lines: Vec<&str> = code.lines().collect();
         let is_start =
             |line: &&str| !line.starts_with(' ') && line.contains(&format!("fn {name}("));
@@ -239,8 +230,7 @@ mod tests {
             let (title, rest) = part.split_once('\n').context("a block has lines")?;
             let (_, rest) = rest.split_once("```").context("a block has an end")?;
             let (file, name) = title.split_once(": ").context("expected FILE: FUNCTION")?;
-            let function =
-                function(&format!("helpers/src/{file}"), name).context(part.to_owned())?;
+            let function = function(file, name).context(part.to_owned())?;
             updated += &format!("{BLOCK}{title}\n{function}\n```{rest}");
         }
         Ok(updated)
