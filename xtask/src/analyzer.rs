@@ -121,8 +121,7 @@ fn hide_crates(metadata: &mut Value) -> Option<()> {
     }
     nodes.retain(|node| reached.contains(&node["id"]));
     metadata["resolve"]["nodes"] = nodes.into();
-    let packages = metadata["packages"].as_array_mut()?;
-    packages.retain(|package| reached.contains(&package["id"]));
+    metadata["packages"].as_array_mut()?.retain(|package| reached.contains(&package["id"]));
     Some(())
 }
 

@@ -40,8 +40,7 @@ pub fn installed() -> Result<Option<PathBuf>> {
 pub fn install() -> Result<PathBuf> {
     let part = part()?;
     if !part.is_complete() {
-        let what = "step 1 of 2: compiling the Rust kernel (about 4 minutes on two cores)";
-        step(what, || {
+        step("step 1 of 2: compiling the Rust kernel (about 4 minutes on two cores)", || {
             part.start()?;
             let workspace = part.folder.join("source");
             patched_source(&workspace)?;

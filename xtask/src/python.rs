@@ -34,8 +34,7 @@ pub struct Environment {
 impl Environment {
     /// JupyterLab and the other packages of `environment.yml`.
     pub fn jupyter() -> Result<Self> {
-        let packages = pinned(&fs::read_to_string(root().join("environment.yml"))?);
-        Self::new("jupyter", packages)
+        Self::new("jupyter", pinned(&fs::read_to_string(root().join("environment.yml"))?))
     }
 
     pub fn torch() -> Result<Self> {

@@ -24,9 +24,8 @@ pub fn home() -> Result<PathBuf> {
     if let Some(home) = std::env::var_os("DECODING_HOME").filter(|home| !home.is_empty()) {
         return Ok(root().join(home)); // the same folder for a kernel, which starts in another one
     }
-    let data =
-        dirs::data_dir().context("HOME is not set: set it, or DECODING_HOME, to a folder")?;
-    Ok(data.join("decoding-in-rust"))
+    let home = dirs::data_dir().map(|data| data.join("decoding-in-rust"));
+    home.context("HOME is not set: set it, or DECODING_HOME, to a folder")
 }
 
 /// One part of what is set up.
