@@ -41,23 +41,22 @@ pub fn print() -> Result<()> {
 }
 
 fn print_installation(line: impl Fn(&str, String)) -> Result<()> {
-    let not_yet = || NOT_YET.to_owned();
     let python = python::installed()?;
     let lab_version = python.as_ref().map(|python| {
         let version = first_line(python.with_file_name("jupyter-lab"), &["--version"]);
         format!("{} in {}", version.unwrap_or_else(|| "missing".into()), python.display())
     });
-    line("JupyterLab", lab_version.unwrap_or_else(not_yet));
+    line("JupyterLab", lab_version.unwrap_or(NOT_YET.into()));
     let running = python.and_then(|python| lab::running(&python)).is_some();
     line("JupyterLab, running", if running { "yes" } else { "no" }.into());
     let evcxr = evcxr::installed()?
         .map(|program| format!("evcxr {} in {}", evcxr::VERSION, program.display()));
-    line("kernel", evcxr.unwrap_or_else(not_yet));
+    line("kernel", evcxr.unwrap_or(NOT_YET.into()));
     let prepared = Prepared::new()?;
     line("kernel, prepared", state(&prepared)?);
     let needed = [prepared.folder().to_path_buf(), toolchain::sysroot()?];
     let usable = match needed.iter().find(|folder| !store::is_public(folder)) {
-        _ if !prepared.is_complete() => not_yet(),
+        _ if !prepared.is_complete() => NOT_YET.into(),
         Some(folder) => format!("no, because they cannot read {}", folder.display()),
         None => "yes".into(),
     };

@@ -26,19 +26,15 @@ pub fn part() -> Result<Part> {
     Part::new("evcxr", &[VERSION, &patches?, &workspace, &toolchain::identity()?])
 }
 
-fn program(part: &Part) -> PathBuf {
-    part.folder.join("evcxr_jupyter")
-}
-
-/// The program, if it is there.
 pub fn installed() -> Result<Option<PathBuf>> {
     let part = part()?;
-    Ok(part.is_complete().then(|| program(&part)))
+    Ok(part.is_complete().then(|| part.folder.join("evcxr_jupyter")))
 }
 
 /// Compiles the program if it is not there. The caller holds the set-up's lock.
 pub fn install() -> Result<PathBuf> {
     let part = part()?;
+    let program = part.folder.join("evcxr_jupyter");
     if !part.is_complete() {
         step("step 1 of 2: compiling the Rust kernel (about 4 minutes on two cores)", || {
             part.start()?;
@@ -48,12 +44,12 @@ pub fn install() -> Result<PathBuf> {
             toolchain::clear_build_variables(&mut build, &toolchain::sysroot()?);
             let options = ["--release", "--package", "evcxr_jupyter", "--target-dir", "target"];
             run(build.arg("build").args(options).current_dir(&workspace))?;
-            fs::rename(workspace.join("target/release/evcxr_jupyter"), program(&part))?;
+            fs::rename(workspace.join("target/release/evcxr_jupyter"), &program)?;
             fs::remove_dir_all(workspace)?;
             part.finish()
         })?;
     }
-    Ok(program(&part))
+    Ok(program)
 }
 
 /// The program as it is published, to compare with.

@@ -155,10 +155,9 @@ fn test() -> Result<()> {
     let testing = install(&Environment::testing()?)?;
     run_cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     run_cargo(&["test", "--workspace"])?;
-    let mut numpy = cargo();
     // With --package the crates would get other features, and be compiled again.
-    numpy.args(["test", "--workspace", "--test", "numpy", "--", "--ignored"]);
-    run(numpy.env("NUMPY_PYTHON", &testing))?;
+    let numpy = ["test", "--workspace", "--test", "numpy", "--", "--ignored"];
+    run(cargo().args(numpy).env("NUMPY_PYTHON", &testing))?;
 
     let mut pytest = Command::new(&testing);
     pytest.args(["-m", "pytest", "--verbose", "--durations=0", "-p", "no:cacheprovider"]);

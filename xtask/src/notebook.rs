@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 use serde_json::{Value, json};
 
-use crate::{files, prepared, root, store};
+use crate::{files, prepared, store};
 
 const NBGRADER_CONFIG: &str = include_str!("../python/nbgrader_config.py");
 
@@ -30,7 +30,6 @@ pub enum Variant {
     Script,
 }
 
-/// A notebook's JSON.
 #[derive(Clone, PartialEq)]
 pub struct Notebook(Value);
 
@@ -210,7 +209,7 @@ mod tests {
 
     /// The function of this name in a file of `helpers`, with its documentation.
     fn function(file: &str, name: &str) -> Result<String> {
-        let code = fs::read_to_string(root().join("helpers/src").join(file))?;
+        let code = fs::read_to_string(crate::root().join("helpers/src").join(file))?;
         let lines: Vec<&str> = code.lines().collect();
         let is_start =
             |line: &&str| !line.starts_with(' ') && line.contains(&format!("fn {name}("));
@@ -262,14 +261,13 @@ mod tests {
 
     #[test]
     fn solution_stands_in_place_of_the_lines_that_call_unsolved() {
-        let cells = json!([
+        let notebook = Notebook(json!({"cells": [
             {"id": "1-exercise-x", "metadata": {"tags": ["exercise"]},
              "source": "a\n  let b = unsolved::b();\nc"},
             {"id": "2-check-x", "metadata": {"tags": ["check"]}, "source": "check()"},
             {"id": "3-solution-x", "metadata": {"tags": ["solution"]},
              "source": "Why.\n```rust\nlet b = 1;\nb\n```\n"},
-        ]);
-        let notebook = Notebook(json!({"cells": cells}));
+        ]}));
         let mut solved = notebook.clone().solved(false).unwrap();
         assert_eq!(solved.cells().len(), 2);
         assert_eq!(source(&solved.cells()[0]), "a\n  let b = 1;\n  b\nc");
@@ -281,7 +279,7 @@ mod tests {
 
     #[test]
     fn export_never_overwrites() {
-        let notebooks = root().join("notebooks");
+        let notebooks = crate::root().join("notebooks");
         let err = export(Variant::Student, &notebooks).unwrap_err().to_string();
         assert!(err.contains("exists: name another folder"), "{err}");
     }

@@ -19,7 +19,6 @@ use crate::root;
 
 const MARK: &str = "complete";
 
-/// The folder of everything that is set up.
 pub fn home() -> Result<PathBuf> {
     if let Some(home) = std::env::var_os("DECODING_HOME").filter(|home| !home.is_empty()) {
         return Ok(root().join(home)); // the same folder for a kernel, which starts in another one
@@ -28,7 +27,6 @@ pub fn home() -> Result<PathBuf> {
     home.context("HOME is not set: set it, or DECODING_HOME, to a folder")
 }
 
-/// One part of what is set up.
 pub struct Part {
     pub folder: PathBuf,
 }

@@ -65,7 +65,6 @@ pub fn host() -> Result<String> {
     first_line("rustc", &["--print", "host-tuple"]).context("rustc does not print its host")
 }
 
-/// The folder of the toolchain.
 pub fn sysroot() -> Result<PathBuf> {
     let sysroot = first_line("rustc", &["--print", "sysroot"]);
     Ok(sysroot.context("rustc does not print its sysroot")?.into())
@@ -131,7 +130,6 @@ pub fn set_paths(command: &mut Command, sysroot: &Path) {
     }
 }
 
-/// The user's folder for cargo.
 pub fn cargo_home() -> Result<PathBuf> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
