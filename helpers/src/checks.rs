@@ -21,7 +21,7 @@ use candle_nn::ops;
 use crate::kernel::{Formats, show};
 use crate::net::{DeepNetReLU, Network};
 use crate::rng::TorchRng;
-use crate::session::{catch_panic, panic_message};
+use crate::session::{catch_panic, first_line, panic_message};
 use crate::unsolved;
 
 pub use bonus::{
@@ -36,9 +36,7 @@ pub struct Verdict(std::result::Result<String, String>);
 impl Verdict {
     /// While nbgrader grades, "not yet" is an error: it gives 0 points.
     fn new(checked: Result<String>) -> Result<Self> {
-        // Of an error with a backtrace, the first line is the message.
-        let hint = |err: Error| err.to_string().lines().next().unwrap_or_default().to_owned();
-        let verdict = Self(checked.map_err(hint));
+        let verdict = Self(checked.map_err(first_line));
         if !verdict.is_ok() && env::var_os("NBGRADER_EXECUTION").is_some() {
             bail!("{verdict}")
         }
@@ -113,11 +111,11 @@ fn run<T>(answer: impl FnOnce() -> Result<T>) -> Result<T> {
     }
     let (what, message) = match result {
         Ok(Ok(value)) => return Ok(value),
-        Ok(Err(err)) => ("your code returned an error:\t", err.to_string()),
-        Err(payload) => (PANICKED, panic_message(&*payload).to_owned()),
+        Ok(Err(err)) => ("your code returned an error:\t", first_line(err)),
+        Err(payload) => (PANICKED, first_line(panic_message(&*payload))),
     };
     let what = if message.starts_with(unanswered::HINT) { "" } else { what };
-    Err(Error::Msg(format!("{what}{}", message.lines().next().unwrap_or_default())))
+    Err(Error::Msg(format!("{what}{message}")))
 }
 
 /// The numbers of a tensor in one vector.

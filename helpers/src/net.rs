@@ -9,6 +9,7 @@ use candle_core::{Device, Error, Module, Result, Tensor, Var, bail, safetensors}
 use crate::affine::affine;
 use crate::recording::open_file;
 use crate::rng::TorchRng;
+use crate::session::first_line;
 
 /// A network whose parameters can be trained: candle's [`Module`] has `forward`, this adds the
 /// parameters (PyTorch: `net.parameters()`).
@@ -252,7 +253,7 @@ fn save(net: &dyn Network, path: &Path) -> Result<()> {
         Ok(()) => Ok(()),
         Err(err) => bail!(
             "save_weights: cannot write {path:?} ({}): make its folder writable",
-            first_line(&err.to_string())
+            first_line(err)
         ),
     }
 }
@@ -269,15 +270,12 @@ pub fn load_weights(net: &dyn Network, path: impl AsRef<Path>) -> Result<()> {
 fn load(net: &dyn Network, path: &Path) -> Result<()> {
     let mut bytes = Vec::new();
     let read = open_file(path).and_then(|mut file| file.read_to_end(&mut bytes));
-    let tensors = match read.map_err(Error::from) {
-        Ok(_) => safetensors::load_buffer(&bytes, &Device::Cpu),
-        Err(err) => Err(err),
-    };
-    let tensors = match tensors {
+    let read = read.map_err(Error::from);
+    let tensors = match read.and_then(|_| safetensors::load_buffer(&bytes, &Device::Cpu)) {
         Ok(tensors) => tensors,
         Err(err) => bail!(
             "load_weights: cannot read {path:?} ({}): give the path of a file of save_weights",
-            first_line(&err.to_string())
+            first_line(err)
         ),
     };
     let vars: HashMap<String, Var> = net.names().into_iter().zip(net.vars()).collect();
@@ -291,9 +289,4 @@ fn load(net: &dyn Network, path: &Path) -> Result<()> {
         )
     }
     vars.iter().try_for_each(|(name, var)| var.set(&tensors[name]))
-}
-
-/// The message of an error without its backtrace.
-fn first_line(err: &str) -> &str {
-    err.lines().next().unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
@@ -62,6 +63,11 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let message = payload.downcast_ref::<&str>().copied();
     let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     message.unwrap_or("a panic without a message")
+}
+
+/// The message of an error without its backtrace, which begins on the second line.
+pub(crate) fn first_line(err: impl Display) -> String {
+    err.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// The variables that the cells above a section define.

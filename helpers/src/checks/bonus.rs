@@ -12,6 +12,7 @@ use super::{
 use crate::decoders::{angles, penalty, sin_cos};
 use crate::net::{DeepNetReLU, Network};
 use crate::rng::TorchRng;
+use crate::session::first_line;
 
 /// Checks bonus exercise 2.1: whether `gradient_of_w_in(&net, &r, &ori)` is the gradient of the mean
 /// squared error with respect to `W_in`, `(n_hidden, n_inputs)`.
@@ -37,7 +38,7 @@ pub fn check_exercise_sin_cos(
     }
     let lines = parts.map(|(name, part)| match part {
         Ok(()) => format!("{name} is right."),
-        Err(err) => format!("{name}: {}.", err.to_string().lines().next().unwrap_or_default()),
+        Err(err) => format!("{name}: {}.", first_line(err)),
     });
     Verdict::new(Err(Error::Msg(lines.join("\t"))))
 }
