@@ -1,6 +1,10 @@
 //! Training by full-batch gradient descent, and a report of its progress.
+//!
+//! Functions return an error if the shapes do not match or the loss depends on no parameter, and
+//! [`slope_along`] also if there is no such unit or neuron.
 
 use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Error, IndexOp, Module, Result, Tensor};
@@ -9,6 +13,7 @@ use candle_nn::{Optimizer, loss};
 use crate::kernel;
 use crate::net::{DeepNetReLU, Network};
 use crate::plots::{Figure, animation, axes, plot_decoded};
+use crate::session::first_line;
 use crate::sgd::SGD;
 
 /// Full-batch gradient descent: each epoch evaluates the loss on all of the training data and
@@ -17,9 +22,6 @@ use crate::sgd::SGD;
 /// `train_data` is `(n_stimuli, n_neurons)`, `train_labels` `(n_stimuli, 1)` in degrees. `loss_fn`
 /// is anything like [`candle_nn::loss::mse`]. Returns the loss of each epoch, taken before that
 /// epoch's update, and prints it as [`report_loss`] does.
-///
-/// # Errors
-/// If the shapes do not match, or the loss depends on no parameter.
 ///
 /// ```
 /// use helpers::net::DeepNetReLU;
@@ -46,24 +48,16 @@ pub fn train(
     let mut train_loss = Vec::with_capacity(n_epochs);
 
     for i in 1..=n_epochs {
-        let out = net.forward(train_data)?; // (n_stimuli, 1)
-        let loss = loss_fn(&out, train_labels) // a scalar
-            .map_err(|err| loss_error("train", err, &out, train_labels))?;
-        let gradients = loss.backward()?;
-        optimizer.step(&gradients)?;
-
-        let loss = loss.to_scalar::<f32>()?;
-        train_loss.push(loss);
-        report_loss(i, n_epochs, loss);
+        let loss = evaluate("train", net, &loss_fn, train_data, train_labels)?;
+        optimizer.step(&loss.backward()?)?;
+        train_loss.push(loss.to_scalar()?);
+        report_loss(i, n_epochs, train_loss[i - 1]);
     }
     Ok(train_loss)
 }
 
 /// Like [`train()`], and evaluates the loss on the test set as well, before each update. Returns the
 /// losses on both sets.
-///
-/// # Errors
-/// If the shapes do not match, or the loss depends on no parameter.
 pub fn train_and_test(
     net: &impl Network,
     loss_fn: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
@@ -74,15 +68,11 @@ pub fn train_and_test(
 ) -> Result<(Vec<f32>, Vec<f32>)> {
     let mut optimizer = SGD::new(net.vars(), learning_rate)?;
     let (mut train_loss, mut test_loss) = (Vec::new(), Vec::new());
+    let loss_on = |data, labels| evaluate("train_and_test", net, &loss_fn, data, labels);
 
     for i in 1..=n_epochs {
-        let out = net.forward(test_data)?.detach(); // needs no gradients
-        let loss = loss_fn(&out, test_labels)
-            .map_err(|err| loss_error("train_and_test", err, &out, test_labels))?;
-        test_loss.push(loss.to_scalar()?);
-        let out = net.forward(train_data)?;
-        let loss = loss_fn(&out, train_labels)
-            .map_err(|err| loss_error("train_and_test", err, &out, train_labels))?;
+        test_loss.push(loss_on(test_data, test_labels)?.to_scalar()?);
+        let loss = loss_on(train_data, train_labels)?;
         train_loss.push(loss.to_scalar()?);
         optimizer.step(&loss.backward()?)?;
         report(i, n_epochs, train_loss[i - 1], Some(test_loss[i - 1]));
@@ -92,9 +82,6 @@ pub fn train_and_test(
 
 /// Trains `net` with the mean squared error, as [`train()`] does. Returns an animation of what the
 /// network decodes on the test set after every tenth of the epochs, against the true orientations.
-///
-/// # Errors
-/// If the shapes do not match, or the loss depends on no parameter.
 pub fn animate_training(
     net: &impl Network,
     (train_data, train_labels): (&Tensor, &Tensor),
@@ -120,9 +107,6 @@ pub fn animate_training(
 /// The slope of the mean squared error along one weight of `W_in`: the loss with the weight larger
 /// by `step` minus the loss with the weight smaller by `step`, divided by `2 step`. Afterwards the
 /// weight is what it was.
-///
-/// # Errors
-/// If the shapes do not match, or there is no such unit or neuron.
 ///
 /// ```
 /// use helpers::net::DeepNetReLU;
@@ -160,20 +144,29 @@ pub fn slope_along(
     Ok((larger? - smaller?) / (2.0 * step))
 }
 
-/// Explains an error of a loss function by shapes or types that differ, if they do.
-fn loss_error(caller: &str, err: Error, out: &Tensor, labels: &Tensor) -> Error {
-    let kind = |tensor: &Tensor| format!("{:?} of type {:?}", tensor.dims(), tensor.dtype());
-    if kind(out) == kind(labels) {
-        return err;
-    }
-    let message = err.to_string();
-    Error::Msg(format!(
-        "{caller}: loss_fn cannot compare the output {} with labels {} ({}): call unsqueeze(1)? on \
-         labels of shape (n_stimuli,), and to_dtype(DType::F32)? on labels of another type",
-        kind(out),
-        kind(labels),
-        message.lines().next().unwrap_or_default()
-    ))
+/// The loss, a scalar. If `loss_fn` fails and the output and the labels differ in shape or type, the
+/// error says so.
+fn evaluate(
+    caller: &str,
+    net: &dyn Network,
+    loss_fn: &dyn Fn(&Tensor, &Tensor) -> Result<Tensor>,
+    data: &Tensor,
+    labels: &Tensor,
+) -> Result<Tensor> {
+    let out = net.forward(data)?; // (n_stimuli, 1)
+    loss_fn(&out, labels).map_err(|err| {
+        let kind = |tensor: &Tensor| format!("{:?} of type {:?}", tensor.dims(), tensor.dtype());
+        let (out, labels) = (kind(&out), kind(labels));
+        if out == labels {
+            return err;
+        }
+        Error::Msg(format!(
+            "{caller}: loss_fn cannot compare the output {out} with labels {labels} ({}): call \
+             unsqueeze(1)? on labels of shape (n_stimuli,), and to_dtype(DType::F32)? on labels of \
+             another type",
+            first_line(err)
+        ))
+    })
 }
 
 /// Prints about five of the `n_epochs` losses, and one whenever nothing was printed for three seconds.
@@ -205,8 +198,7 @@ fn report(i: usize, n_epochs: usize, loss: f32, test_loss: Option<f32>) {
         let silent = now - progress.printed;
         if i.is_multiple_of((n_epochs / 5).max(1)) || silent > Duration::from_secs(3) {
             progress.printed = now;
-            let test =
-                test_loss.map_or_else(String::new, |loss| format!(" | test_loss: {loss:.3}"));
+            let test = test_loss.map(|loss| format!(" | test_loss: {loss:.3}")).unwrap_or_default();
             println!("iteration {i}/{n_epochs} | loss: {loss:.3}{test}");
         }
         if kernel::is_patched() && progress.is_curve_due(now, i == n_epochs) {
@@ -255,15 +247,10 @@ thread_local! {
 
 /// Runs a training without a report of its progress.
 pub(crate) fn without_progress<T>(training: impl FnOnce() -> T) -> T {
-    struct Guard; // is dropped after a panic as well
-    impl Drop for Guard {
-        fn drop(&mut self) {
-            QUIET.set(false);
-        }
-    }
     QUIET.set(true);
-    let _guard = Guard;
-    training()
+    let result = panic::catch_unwind(AssertUnwindSafe(training));
+    QUIET.set(false);
+    result.unwrap_or_else(|panic| panic::resume_unwind(panic))
 }
 
 #[cfg(test)]
