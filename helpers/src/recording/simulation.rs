@@ -79,14 +79,8 @@ fn write(file: &File, resp: &[f32], stimuli: &[f64], seed: u32) -> io::Result<()
 fn responses(seed: u32) -> Vec<f32> {
     let mut rng = Mt::new(seed);
     let neurons: Vec<_> = (0..N_NEURONS).map(|_| Neuron::draw(&mut rng)).collect();
-    let column = |neuron: &Neuron| {
-        check_interrupt();
-        neuron.responses()
-    };
-    let columns: Vec<_> = neurons.par_iter().map(column).collect();
-    let columns = &columns;
-    let row = |ori: usize| columns.iter().map(move |column| column[ori]);
-    (0..N_STIMULI).flat_map(row).collect()
+    let columns: Vec<_> = neurons.par_iter().map(Neuron::responses).collect();
+    (0..N_STIMULI * N_NEURONS).map(|i| columns[i % N_NEURONS][i / N_NEURONS]).collect()
 }
 
 /// What is drawn for one neuron.
@@ -115,6 +109,7 @@ impl Neuron {
 
     /// The response to each orientation.
     fn responses(&self) -> [f32; N_STIMULI] {
+        check_interrupt();
         let bump = |cos: f64| ((cos - 1.0) / self.width.powi(2)).exp();
         let curve: [f64; N_STIMULI] = std::array::from_fn(|ori| {
             let cos = ((ori as f64).to_radians() - self.pref).cos();
