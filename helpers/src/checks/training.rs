@@ -79,7 +79,6 @@ where
 /// The learner's `train`, with its first argument filled in.
 type Train<'a> = dyn Fn(LossFn, &Tensor, &Tensor, usize, f64) -> Result<Vec<f32>> + 'a;
 
-/// What to train with.
 struct Task {
     loss_fn: LossFn,
     n_epochs: usize,
@@ -182,28 +181,25 @@ impl Test<'_> {
                 }
             };
             let first = loss()?.backward()?;
-            let mut velocities = vec![None::<Tensor>; self.initial.len()];
+            let zeros = self.initial.iter().map(Tensor::zeros_like);
+            let mut velocities = zeros.collect::<Result<Vec<_>>>()?;
             let mut losses = Vec::new();
             for _ in 0..task.n_epochs {
                 let before = loss()?;
                 for _ in 0..if mistake == Mistake::TwoSteps { 2 } else { 1 } {
-                    let gradients = loss()?.backward()?;
+                    let new = loss()?.backward()?;
+                    let gradients = if mistake == Mistake::OldGradients { &first } else { &new };
                     for (var, velocity) in self.net.vars().iter().zip(&mut velocities) {
-                        let store =
-                            if mistake == Mistake::OldGradients { &first } else { &gradients };
-                        let Some(gradient) = store.get(var) else { continue };
-                        let mut step = gradient.clone();
-                        match mistake {
+                        let Some(gradient) = gradients.get(var) else { continue };
+                        let step = match mistake {
                             Mistake::Momentum => {
-                                if let Some(velocity) = velocity {
-                                    step = ((&*velocity * 0.9)? + step)?;
-                                }
-                                *velocity = Some(step.clone());
+                                *velocity = ((&*velocity * 0.9)? + gradient)?;
+                                velocity.clone()
                             }
-                            Mistake::Adam => step = step.sign()?,
-                            Mistake::AdamW => step = (step.sign()? + (var.as_tensor() * 0.01)?)?,
-                            _ => {}
-                        }
+                            Mistake::Adam => gradient.sign()?,
+                            Mistake::AdamW => (gradient.sign()? + (var.as_tensor() * 0.01)?)?,
+                            _ => gradient.clone(),
+                        };
                         var.set(&var.sub(&(step * rate)?)?)?;
                     }
                 }
@@ -272,14 +268,10 @@ fn exercise_3_2(net: &dyn Network, train: &Train) -> Result<String> {
         };
         let expected = run(|| test.reference(task, Mistake::None))?;
         let otherwise = match task.n_epochs {
-            1 => {
-                "in each epoch, compute the output for all of train_data, the loss by loss_fn and \
-                 its gradients, make one step of the optimizer with them, and keep that loss"
-            }
-            _ => {
-                "in each epoch, compute new gradients from all of train_data and make one step, \
-                 with the same learning_rate: the first epoch is right, a later one is not"
-            }
+            1 => "in each epoch, compute the output for all of train_data, the loss by loss_fn and \
+                  its gradients, make one step of the optimizer with them, and keep that loss",
+            _ => "in each epoch, compute new gradients from all of train_data and make one step, \
+                  with the same learning_rate: the first epoch is right, a later one is not",
         };
         let compare = |numbers: &dyn Fn(&Trained) -> Tensor, place: &dyn Fn(usize) -> String| {
             let right = numbers(&expected);
