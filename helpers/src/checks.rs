@@ -118,7 +118,6 @@ fn run<T>(answer: impl FnOnce() -> Result<T>) -> Result<T> {
     Err(Error::Msg(format!("{what}{message}")))
 }
 
-/// The numbers of a tensor in one vector.
 fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
 }
@@ -155,8 +154,7 @@ fn matching_hint(
         return Ok(None); // many mistakes give zeros
     }
     for decimals in 0..4 {
-        let rounded = expected.round_to(decimals)?;
-        mistakes.push((rounded, "keep all digits: these numbers are rounded"));
+        mistakes.push((expected.round_to(decimals)?, "keep all digits: these numbers are rounded"));
     }
     for (wrong, hint) in mistakes {
         if wrong.dims() == got.dims() && first_mismatch(got, &wrong, ROUNDING)?.is_none() {
@@ -187,8 +185,7 @@ fn compare(
     otherwise: &str,
 ) -> Result<()> {
     if let Some((i, number, right)) = first_mismatch(got, expected, rounding)? {
-        let hint = matching_hint(got, expected, mistakes()?)?;
-        let hint = hint.as_deref().unwrap_or(otherwise);
+        let hint = matching_hint(got, expected, mistakes()?)?.unwrap_or(otherwise.to_owned());
         bail!("{}:\texpected {right:.4}, got {number:.4}:\t{hint}", place(i))
     }
     Ok(())
@@ -209,15 +206,13 @@ fn expect_shape(got: &Tensor, expected: &[usize], what: &str) -> Result<()> {
     Ok(())
 }
 
-/// A matrix of uniform random numbers.
 fn uniform(rng: &mut TorchRng, shape: (usize, usize), low: f32, high: f32) -> Result<Tensor> {
     Tensor::from_vec(rng.uniform(shape.0 * shape.1, low, high), shape, &Device::Cpu)
 }
 
 /// The numbers of all parameters, in one vector.
 fn flatten(vars: &[Var]) -> Result<Vec<f32>> {
-    let numbers = vars.iter().map(|var| var.flatten_all()?.to_vec1());
-    Ok(numbers.collect::<Result<Vec<_>>>()?.concat())
+    Ok(vars.iter().map(|var| to_vec(var)).collect::<Result<Vec<_>>>()?.concat())
 }
 
 const NAMES: [&str; 4] = ["W_in", "b_in", "W_out", "b_out"];

@@ -35,12 +35,11 @@ use crate::train::{train, without_progress};
 /// # Errors
 /// If decoded and true orientations have different shapes.
 pub fn circular_error(decoded: &Tensor, stimuli: &Tensor) -> Result<f64> {
-    if decoded.dims() != stimuli.dims() {
+    let (got, expected) = (decoded.dims(), stimuli.dims());
+    if got != expected {
         bail!(
-            "circular_error: expected decoded and true orientations of one shape, got {:?} and \
-             {:?}: call unsqueeze(1)? on orientations of shape (n_stimuli,)",
-            decoded.dims(),
-            stimuli.dims()
+            "circular_error: expected decoded and true orientations of one shape, got {got:?} and \
+             {expected:?}: call unsqueeze(1)? on orientations of shape (n_stimuli,)"
         )
     }
     let (decoded, stimuli) = (decoded.values()?, stimuli.values()?);
@@ -71,16 +70,15 @@ pub fn argsort(values: &dyn Values) -> Result<Vec<usize>> {
 /// If `n_classes` is 0 or an orientation is outside 0 to below 360 degrees.
 pub fn stimulus_class(stimuli: &Tensor, n_classes: usize) -> Result<Tensor> {
     let stimuli = stimuli.values()?;
-    let on_circle = |ori: &f64| (0.0..360.0).contains(ori);
-    if n_classes == 0 || !stimuli.iter().all(on_circle) {
+    let outside = stimuli.iter().find(|ori| !(0.0..360.0).contains(*ori));
+    if n_classes == 0 || outside.is_some() {
         bail!(
             "stimulus_class: expected 1 class or more and orientations from 0 to below 360 degrees, \
-             got {n_classes} and {:?}: pass orientations in degrees",
-            stimuli.iter().find(|ori| !on_circle(ori))
+             got {n_classes} and {outside:?}: pass orientations in degrees"
         )
     }
     let class = |ori: &f64| (ori * n_classes as f64 / 360.0) as u32;
-    Tensor::new(stimuli.iter().map(class).collect::<Vec<_>>(), &Device::Cpu)
+    Tensor::from_iter(stimuli.iter().map(class), &Device::Cpu)
 }
 
 /// The center of each class, in degrees, `(n_stimuli, 1)`.
@@ -231,8 +229,7 @@ impl PopulationVector {
     /// Finds preferred orientations.
     pub fn fit(resp: &Tensor, stimuli: &Tensor) -> Result<Self> {
         let preferred = preferred_orientations(resp, stimuli, SIGMA)?;
-        let directions = sin_cos(&preferred)?;
-        Ok(Self { directions })
+        Ok(Self { directions: sin_cos(&preferred)? })
     }
 
     /// Decodes orientations.
@@ -302,9 +299,8 @@ pub(crate) fn angle(sin: f32, cos: f32) -> f32 {
 /// Angles in degrees, `(n, 1)`, from multiples of their sine and cosine, `(n, 2)`.
 pub(crate) fn angles(sin_cos: &Tensor) -> Result<Tensor> {
     let pairs = sin_cos.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-    let degrees: Vec<f32> = pairs.iter().map(|pair| angle(pair[0], pair[1])).collect();
-    let n = degrees.len();
-    Tensor::from_vec(degrees, (n, 1), &Device::Cpu)
+    let degrees = pairs.iter().map(|pair| angle(pair[0], pair[1]));
+    Tensor::from_iter(degrees, &Device::Cpu)?.unsqueeze(1)
 }
 
 /// The result of [`compare_decoders`]. In a notebook it is shown as a table.

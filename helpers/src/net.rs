@@ -75,22 +75,20 @@ impl Module for Linear {
     /// `(n_stimuli, n_outputs)`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (_, n_inputs) = self.weight.dims2()?;
-        if x.dtype() != self.weight.dtype() {
+        let (expected, got) = (self.weight.dtype(), x.dtype());
+        if got != expected {
             bail!(
-                "Linear::forward: expected an input of type {:?}, got {:?}: convert the input with \
-                 to_dtype(DType::F32)?",
-                self.weight.dtype(),
-                x.dtype()
+                "Linear::forward: expected an input of type {expected:?}, got {got:?}: convert the \
+                 input with to_dtype(DType::F32)?"
             )
         }
-        match *x.dims() {
-            [n] if n == n_inputs => self.forward(&x.unsqueeze(0)?)?.squeeze(0),
-            [_, n] if n == n_inputs => affine(x, &self.weight, &self.bias),
-            _ => bail!(
+        match x.dims() {
+            &[n] if n == n_inputs => self.forward(&x.unsqueeze(0)?)?.squeeze(0),
+            &[_, n] if n == n_inputs => affine(x, &self.weight, &self.bias),
+            dims => bail!(
                 "Linear::forward: expected an input of shape ({n_inputs},) or \
-                 (n_stimuli, {n_inputs}), got {:?}: check where the input comes from, the layer was \
-                 made for {n_inputs} inputs",
-                x.dims()
+                 (n_stimuli, {n_inputs}), got {dims:?}: check where the input comes from, the layer \
+                 was made for {n_inputs} inputs"
             ),
         }
     }
@@ -191,9 +189,8 @@ impl Layers {
                  name the size of the input, of each hidden layer, and of the output"
             )
         }
-        let layer = |ends: &[usize]| Linear::new(rng, ends[0], ends[1]);
-        let layers = sizes.windows(2).map(layer).collect::<Result<_>>()?;
-        Ok(Self { layers })
+        let layers = sizes.windows(2).map(|ends| Linear::new(rng, ends[0], ends[1]));
+        Ok(Self { layers: layers.collect::<Result<_>>()? })
     }
 }
 

@@ -252,9 +252,8 @@ pub(crate) fn n_rows(caller: &str, resp: &Tensor, stimuli: &Tensor) -> Result<us
 /// # Errors
 /// If there is no such row.
 pub fn rows(matrix: &Tensor, which: &[usize]) -> Result<Tensor> {
-    let which: Vec<u32> = which.iter().map(|&i| i as u32).collect();
-    let n = which.len();
-    matrix.contiguous()?.index_select(&Tensor::from_vec(which, n, &Device::Cpu)?, 0)
+    let index = Tensor::from_iter(which.iter().map(|&i| i as u32), &Device::Cpu)?;
+    matrix.contiguous()?.index_select(&index, 0)
 }
 
 /// The number in a tensor of one element, whatever its shape, as PyTorch's `item()`.

@@ -81,11 +81,8 @@ impl TorchRng {
     /// # Panics
     /// If `n` is above 214,748,363, where PyTorch changes to 64-bit draws.
     pub fn randperm(&mut self, n: usize) -> Vec<usize> {
-        assert!(
-            n < (u32::MAX / 20) as usize,
-            "randperm: expected n below {}, got {n}: draw fewer numbers",
-            u32::MAX / 20
-        );
+        const END: usize = (u32::MAX / 20) as usize;
+        assert!(n < END, "randperm: expected n below {END}, got {n}: draw fewer numbers");
         let mut order: Vec<usize> = (0..n).collect();
         for i in 0..n.saturating_sub(1) {
             let z = self.mt.next_u32() as usize % (n - i);
@@ -134,16 +131,10 @@ fn ln(x: f32) -> f32 {
         e -= 1.0;
         m = 2.0 * m + 1.0;
     }
+    #[rustfmt::skip]
     let coefficients = [
-        0.070_376_836,
-        -0.115_146_1,
-        0.116_769_984,
-        -0.124_201_41,
-        0.142_493_23,
-        -0.166_680_58,
-        0.200_007_14,
-        -0.249_999_94,
-        0.333_333_3,
+        0.070_376_836, -0.115_146_1, 0.116_769_984, -0.124_201_41, 0.142_493_23,
+        -0.166_680_58, 0.200_007_14, -0.249_999_94, 0.333_333_3,
     ];
     let cubic = m * polynomial(m, &coefficients);
     let square = m * m;

@@ -206,7 +206,7 @@ fn angles_of_pairs(from: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<()> {
         let result = |(angle, hint): (Angle, _)| {
             let pairs = pairs.to_vec2::<f32>()?;
             let angles = pairs.iter().zip(ORIENTATIONS).map(|(pair, (right, _))| angle(pair[0], pair[1], right));
-            Ok((column(&angles.collect::<Vec<_>>())?, hint))
+            Ok((Tensor::from_iter(angles, &Device::Cpu)?.unsqueeze(1)?, hint))
         };
         mistakes.into_iter().map(result).collect()
     };

@@ -52,9 +52,7 @@ fn fetch(url: &str, md5: &str, path: &Path, limits: &Limits) -> Result<PathBuf> 
     }
     let mut i = 1;
     loop {
-        let Err(err) = download(url, md5, &path, limits) else {
-            return Ok(path);
-        };
+        let Err(err) = download(url, md5, &path, limits) else { return Ok(path) };
         let (can_try_again, advice) = advice(&err);
         let err = one_line(err);
         if i == N_TRIES || !can_try_again {
