@@ -191,7 +191,6 @@ fn compare(
     Ok(())
 }
 
-/// Checks the shape and the type of an answer.
 fn expect_shape(got: &Tensor, expected: &[usize], what: &str) -> Result<()> {
     if got.dims() != expected {
         let hint = if expected.is_empty() { ":\tuse sum_all() or mean_all()" } else { "" };

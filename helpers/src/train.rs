@@ -208,7 +208,6 @@ fn report(i: usize, n_epochs: usize, loss: f32, test_loss: Option<f32>) {
     });
 }
 
-/// The progress of the current training.
 struct Progress {
     begun: Instant,
     printed: Instant,

@@ -113,7 +113,6 @@ fn rising_loss(out: &Tensor, labels: &Tensor) -> Result<Tensor> {
     (&loss - (loss.detach() * 2.0)?)? * 1e-3
 }
 
-/// What a training leads to.
 struct Trained {
     losses: Tensor,       // (n_epochs,)
     changes: Vec<Tensor>, // of each parameter

@@ -80,7 +80,6 @@ impl Npz {
     }
 }
 
-/// The header of an array.
 struct Header {
     n_bytes: u64,
     descr: String,

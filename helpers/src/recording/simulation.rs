@@ -107,7 +107,6 @@ impl Neuron {
         }
     }
 
-    /// The response to each orientation.
     fn responses(&self) -> [f32; N_STIMULI] {
         check_interrupt();
         let bump = |cos: f64| ((cos - 1.0) / self.width.powi(2)).exp();
