@@ -266,14 +266,13 @@ impl MatchedFilter {
 
 /// `resp @ weights`, for weights `(n_neurons, n)`.
 fn project(caller: &str, resp: &Tensor, weights: &Tensor) -> Result<Tensor> {
-    match (resp.dims(), weights.dims()) {
-        (&[_, n], &[m, _]) if n == m && resp.dtype() == DType::F32 => resp.matmul(weights),
-        (dims, weights) => bail!(
-            "{caller}: expected responses (n_stimuli, {}) of type F32, got {dims:?} of type {:?}: \
-             pass the neurons that were fitted, call unsqueeze(0)? on the responses to one \
-             stimulus, and to_dtype(DType::F32)? on another type",
-            weights[0],
-            resp.dtype()
+    let (n_neurons, dtype) = (weights.dim(0)?, resp.dtype());
+    match resp.dims() {
+        &[_, n] if n == n_neurons && dtype == DType::F32 => resp.matmul(weights),
+        dims => bail!(
+            "{caller}: expected responses (n_stimuli, {n_neurons}) of type F32, got {dims:?} of \
+             type {dtype:?}: pass the neurons that were fitted, call unsqueeze(0)? on the responses \
+             to one stimulus, and to_dtype(DType::F32)? on another type"
         ),
     }
 }

@@ -290,8 +290,6 @@ fn temp_file(path: &Path) -> io::Result<NamedTempFile> {
 
 /// A message on one line and without control characters.
 fn one_line(message: impl Display) -> String {
-    let message = message.to_string();
-    let words = message.split(|c: char| c.is_whitespace() || c.is_control());
-    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-    words.join(" ")
+    let message = message.to_string().replace(char::is_control, " ");
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

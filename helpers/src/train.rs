@@ -138,9 +138,8 @@ pub fn slope_along(
         let out = net.forward(r)?.to_dtype(DType::F64)?; // f32 is too coarse for a loss of 44,000
         loss::mse(&out, &ori.to_dtype(DType::F64)?)?.to_scalar()
     };
-    let losses = [step, -step].map(loss_with);
+    let [larger, smaller] = [step, -step].map(loss_with);
     w_in.set(&before)?;
-    let [larger, smaller] = losses;
     Ok((larger? - smaller?) / (2.0 * step))
 }
 

@@ -223,12 +223,10 @@ fn run_training(test: &Test, train: &Train, task: &Task) -> Result<Trained> {
             losses.len()
         )
     }
-    if let Some(i) = losses.iter().position(|loss| !loss.is_finite()) {
+    if let Some((i, loss)) = (1..).zip(&losses).find(|(_, loss)| !loss.is_finite()) {
         bail!(
-            "the loss of epoch {} should be a finite number, got {}:\tmake one step in each epoch, \
-             against the gradient and by learning_rate times the gradient",
-            i + 1,
-            losses[i]
+            "the loss of epoch {i} should be a finite number, got {loss}:\tmake one step in each \
+             epoch, against the gradient and by learning_rate times the gradient"
         )
     }
     let mut unchanged = Vec::new();

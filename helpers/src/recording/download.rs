@@ -106,16 +106,15 @@ fn md5_of(path: &Path) -> io::Result<String> {
 /// Writes what arrives to a file, and prints every few megabytes or seconds how much has arrived.
 fn receive(url: &str, mut file: &File, limits: &Limits) -> io::Result<()> {
     let connect = Some(limits.silence / 3);
-    let agent = ureq::Agent::from(
-        ureq::Agent::config_builder()
-            .timeout_resolve(connect)
-            .timeout_connect(connect)
-            .timeout_recv_response(Some(limits.silence))
-            .timeout_per_read(Some(limits.silence))
-            .https_only(url.starts_with("https:"))
-            .tls_config(tls_config())
-            .build(),
-    );
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_resolve(connect)
+        .timeout_connect(connect)
+        .timeout_recv_response(Some(limits.silence))
+        .timeout_per_read(Some(limits.silence))
+        .https_only(url.starts_with("https:"))
+        .tls_config(tls_config())
+        .build()
+        .into();
     let body = agent.get(url).call().map_err(io::Error::other)?.into_body();
     if body.mime_type() == Some("text/html") {
         let page = "a web page came in place of the file";
@@ -154,8 +153,7 @@ pub fn tls_config() -> TlsConfig {
         _ => None,
     };
     let certificates: Vec<_> = parse_pem(&pem).filter_map(certificate).collect();
-    let mozillas = certificates.is_empty();
-    let roots = if mozillas { RootCerts::WebPki } else { certificates.into() };
+    let roots = if certificates.is_empty() { RootCerts::WebPki } else { certificates.into() };
     TlsConfig::builder().root_certs(roots).build()
 }
 

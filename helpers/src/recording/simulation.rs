@@ -50,17 +50,16 @@ fn simulate(path: &Path, seed: u32) -> Result<PathBuf> {
         write(temp.as_file(), &resp, &stimuli, seed)?;
         Ok(temp.persist(&path)?)
     });
+    let shown = path.display();
     if let Err(err) = written {
         bail!(
-            "simulate_recording: cannot write {} ({err}): make its folder writable, with 40 MB \
-             free",
-            path.display()
+            "simulate_recording: cannot write {shown} ({err}): make its folder writable, with 40 MB \
+             free"
         );
     }
     println!(
         "simulated recording (seed {seed}): {N_STIMULI} stimuli x {N_NEURONS} neurons, drawn by a \
-         model of visual cortex, not measured; saved as {}",
-        path.display()
+         model of visual cortex, not measured; saved as {shown}"
     );
     Ok(path)
 }
