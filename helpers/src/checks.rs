@@ -24,9 +24,7 @@ use crate::rng::TorchRng;
 use crate::session::{catch_panic, first_line, panic_message};
 use crate::unsolved;
 
-pub use bonus::{
-    check_exercise_gradient, check_exercise_nll, check_exercise_penalty, check_exercise_sin_cos,
-};
+pub use bonus::*;
 pub use training::{Answer, Check, LossFn, check_exercise_3_2};
 
 /// What a check says. In a notebook it shows itself.
@@ -128,11 +126,7 @@ const ROUNDING: f32 = 1e-5;
 
 /// The first number in `got` that `rounding` does not explain: its position from 0, the number, and
 /// what is expected there.
-fn first_mismatch(
-    got: &Tensor,
-    expected: &Tensor,
-    rounding: f32,
-) -> Result<Option<(usize, f32, f32)>> {
+fn mismatch(got: &Tensor, expected: &Tensor, rounding: f32) -> Result<Option<(usize, f32, f32)>> {
     let (got, expected) = (to_vec(got)?, to_vec(expected)?);
     let largest = expected.iter().fold(0f32, |max, x| max.max(x.abs()));
     let mut pairs = got.into_iter().zip(expected).enumerate();
@@ -145,11 +139,7 @@ fn first_mismatch(
 
 /// The hint of the mistake that gives the numbers in `got`, or of a factor between them and the right
 /// numbers.
-fn matching_hint(
-    got: &Tensor,
-    expected: &Tensor,
-    mut mistakes: Mistakes,
-) -> Result<Option<String>> {
+fn find_hint(got: &Tensor, expected: &Tensor, mut mistakes: Mistakes) -> Result<Option<String>> {
     if to_vec(got)?.iter().all(|&x| x == 0.0) {
         return Ok(None); // many mistakes give zeros
     }
@@ -157,7 +147,7 @@ fn matching_hint(
         mistakes.push((expected.round_to(decimals)?, "keep all digits: these numbers are rounded"));
     }
     for (wrong, hint) in mistakes {
-        if wrong.dims() == got.dims() && first_mismatch(got, &wrong, ROUNDING)?.is_none() {
+        if wrong.dims() == got.dims() && mismatch(got, &wrong, ROUNDING)?.is_none() {
             return Ok(Some(hint.to_owned()));
         }
     }
@@ -168,7 +158,7 @@ fn matching_hint(
     let rounded: f64 = format!("{factor:.3e}").parse().unwrap_or(factor); // to 4 digits
     let is_multiple = expected.elem_count() > 1
         && rounded != 1.0
-        && first_mismatch(got, &(expected * factor)?, ROUNDING)?.is_none();
+        && mismatch(got, &(expected * factor)?, ROUNDING)?.is_none();
     Ok(is_multiple.then(|| {
         format!("look for the factor: all numbers are {rounded} times what they should be")
     }))
@@ -184,8 +174,8 @@ fn compare(
     place: impl Fn(usize) -> String,
     otherwise: &str,
 ) -> Result<()> {
-    if let Some((i, number, right)) = first_mismatch(got, expected, rounding)? {
-        let hint = matching_hint(got, expected, mistakes()?)?.unwrap_or(otherwise.to_owned());
+    if let Some((i, number, right)) = mismatch(got, expected, rounding)? {
+        let hint = find_hint(got, expected, mistakes()?)?.unwrap_or(otherwise.to_owned());
         bail!("{}:\texpected {right:.4}, got {number:.4}:\t{hint}", place(i))
     }
     Ok(())
@@ -341,7 +331,7 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
     if flatten(&vars)? != before {
         bail!("forward() changes the parameters: leave that to the training")
     }
-    if first_mismatch(&again, &ordinary(&out)?, ROUNDING)?.is_some() {
+    if mismatch(&again, &ordinary(&out)?, ROUNDING)?.is_some() {
         bail!(
             "forward() gives other outputs when it is called again: leave out what is random, such \
              as dropout, and what is kept between calls"
@@ -353,7 +343,7 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
         expect_shape(&y, &[1, 1], "the output for a single stimulus")?;
         alone.push(y);
     }
-    if first_mismatch(&Tensor::cat(&alone, 0)?, &again, ROUNDING)?.is_some() {
+    if mismatch(&Tensor::cat(&alone, 0)?, &again, ROUNDING)?.is_some() {
         bail!(
             "the output for a stimulus depends on the other stimuli in r: decode each row of r by \
              itself, without means over rows"
@@ -376,14 +366,14 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
             otherwise,
         )?;
     }
-    compare_gradients(net, &vars, &reference, &ordinary(&r)?)?;
+    compare_gradients(net, &reference, &ordinary(&r)?)?;
 
     // Training changes the parameters, which a copy of them does not notice.
     scale(&vars, 0.5)?;
     let halved = Halved(&vars);
     let (got, expected) = (forward(&r), reference.forward(&r)?);
     drop(halved);
-    if first_mismatch(&got?, &expected, ROUNDING)?.is_some() {
+    if mismatch(&got?, &expected, ROUNDING)?.is_some() {
         bail!(
             "compute with the parameters themselves, without copies of them: the outputs stay as they \
              were when the parameters change, as in training"
@@ -406,23 +396,18 @@ fn scale(vars: &[Var], factor: f64) -> Result<()> {
 }
 
 /// Checks that training finds the same gradients by the learner's `forward` as by the reference.
-fn compare_gradients(
-    net: &dyn Network,
-    vars: &[Var],
-    reference: &DeepNetReLU,
-    r: &Tensor,
-) -> Result<()> {
+fn compare_gradients(net: &dyn Network, reference: &DeepNetReLU, r: &Tensor) -> Result<()> {
     let gradients = |out: Result<Tensor>| out?.sqr()?.mean_all()?.backward();
     let expected = gradients(reference.forward(r))?;
     let got = run(|| gradients(net.forward(r)))?;
-    for (var, name) in vars.iter().zip(NAMES) {
+    for (var, name) in reference.vars().iter().zip(NAMES) {
         let (Some(got), Some(expected)) = (got.get(var), expected.get(var)) else {
             bail!(
                 "the outputs are right, but without a gradient for {name}, so training would not \
                  change it:\t{KEEP_GRADIENTS}"
             )
         };
-        if first_mismatch(got, expected, ROUNDING)?.is_some() {
+        if mismatch(got, expected, ROUNDING)?.is_some() {
             bail!(
                 "the outputs are right, but not the gradient for {name}:\tuse relu() as it is, and \
                  {KEEP_GRADIENTS}"

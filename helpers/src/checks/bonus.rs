@@ -6,7 +6,7 @@ use candle_nn::loss;
 use candle_nn::ops::log_softmax;
 
 use super::{
-    KEEP_GRADIENTS, ROUNDING, Verdict, compare, expect_shape, first_mismatch, flatten, run, to_vec,
+    KEEP_GRADIENTS, ROUNDING, Verdict, compare, expect_shape, flatten, mismatch, run, to_vec,
     uniform,
 };
 use crate::decoders::{angles, penalty, sin_cos};
@@ -167,7 +167,7 @@ fn sines_and_cosines(to: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<()> {
     )?;
     // Of a small angle, a rounded constant changes little.
     let smallest = |t: &Tensor| t.narrow(0, 0, 1);
-    if first_mismatch(&smallest(&got)?, &smallest(&pairs)?, 2e-5)?.is_some() {
+    if mismatch(&smallest(&got)?, &smallest(&pairs)?, 2e-5)?.is_some() {
         bail!("keep all digits: these numbers are rounded")
     }
     Ok(())
@@ -255,7 +255,7 @@ fn compare_losses<Case>(
                  it:\t{KEEP_GRADIENTS}"
             )
         };
-        if first_mismatch(got, expected, ROUNDING)?.is_some() {
+        if mismatch(got, expected, ROUNDING)?.is_some() {
             bail!(
                 "{what} is right, but its gradient is not:\tleave out what changes the gradient, such \
                  as detach() or a small number that is added"
