@@ -75,12 +75,6 @@ pub fn stimulus_class(stimuli: &Tensor, n_classes: usize) -> Result<Tensor> {
     Tensor::from_iter(stimuli.iter().map(class), &Device::Cpu)
 }
 
-/// The center of each class, in degrees, `(n_stimuli, 1)`.
-fn class_centers(classes: &Tensor, n_classes: usize) -> Result<Tensor> {
-    let width = 360.0 / n_classes as f64;
-    classes.to_dtype(DType::F32)?.affine(width, width / 2.0)?.reshape(((), 1))
-}
-
 /// Responses smoothed over stimuli, like `scipy.ndimage.gaussian_filter1d(resp, sigma, axis=0)`.
 /// `sigma` is a number of rows; 0 changes nothing. At both ends the rows are mirrored, so the circle
 /// of orientations is not closed.
@@ -376,9 +370,9 @@ pub fn compare_decoders(
             };
             let classes = stimulus_class(stimuli_train, N_CLASSES)?;
             train(&net, loss_fn, resp_train, &classes, 300, 0.1)?;
-            let out = net.forward(resp_test)?;
-            let decoded = class_centers(&out.argmax(D::Minus1)?, N_CLASSES)?;
-            Ok((decoded, n_parameters(&net)))
+            let classes = net.forward(resp_test)?.argmax(D::Minus1)?.to_dtype(DType::F32)?;
+            let width = 360.0 / N_CLASSES as f64; // degrees; decoded are the centers of classes
+            Ok((classes.affine(width, width / 2.0)?.unsqueeze(1)?, n_parameters(&net)))
         })?;
     }
     Ok(Comparison { rows: table })

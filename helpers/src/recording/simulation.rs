@@ -15,8 +15,7 @@
 //! training of the tutorial's network.
 
 use std::f64::consts::TAU;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Result, bail};
@@ -47,7 +46,12 @@ fn simulate(path: &Path, seed: u32) -> Result<PathBuf> {
     let stimuli: Vec<f64> = (0..N_STIMULI).map(|ori| ori as f64).collect();
     let resp = responses(seed);
     let written = temp_file(&path).and_then(|temp| {
-        write(temp.as_file(), &resp, &stimuli, seed)?;
+        let mut zip = ZipWriter::new(BufWriter::new(temp.as_file()));
+        let shape = [N_STIMULI as u64, N_NEURONS as u64];
+        write_array(&mut zip, "resp", &resp, &shape)?;
+        write_array(&mut zip, "stimuli", &stimuli, &shape[..1])?;
+        write_array(&mut zip, SIMULATED, &[seed], &[1])?;
+        zip.finish()?.flush()?;
         Ok(temp.persist(&path)?)
     });
     let shown = path.display();
@@ -62,16 +66,6 @@ fn simulate(path: &Path, seed: u32) -> Result<PathBuf> {
          model of visual cortex, not measured; saved as {shown}"
     );
     Ok(path)
-}
-
-/// Writes the file as NumPy would, and the seed as a mark that it is simulated.
-fn write(file: &File, resp: &[f32], stimuli: &[f64], seed: u32) -> io::Result<()> {
-    let mut zip = ZipWriter::new(BufWriter::new(file));
-    let shape = [N_STIMULI as u64, N_NEURONS as u64];
-    write_array(&mut zip, "resp", resp, &shape)?;
-    write_array(&mut zip, "stimuli", stimuli, &shape[..1])?;
-    write_array(&mut zip, SIMULATED, &[seed], &[1])?;
-    zip.finish()?.flush()
 }
 
 /// The responses, `(n_stimuli, n_neurons)` in C order.
