@@ -1,9 +1,6 @@
 //! Decoders that are not networks, and measures of how good a decoder is.
 //!
-//! | symbol | shape | meaning |
-//! |---|---|---|
-//! | `R` | `(n_stimuli, n_neurons)` | responses |
-//! | `y` | `(n_stimuli, 1)` | orientations, in degrees |
+//! `R` are responses, `(n_stimuli, n_neurons)`, and `y` orientations in degrees, `(n_stimuli, 1)`.
 //!
 //! * [`LinearRegression`]: `y = R w + b`, with the `w` and `b` that minimize
 //!   `|| y - R w - b ||² + ridge || w ||²`.
@@ -331,11 +328,9 @@ pub fn compare_decoders(
         let fitted = MatchedFilter::fit(resp_train, stimuli_train)?;
         Ok((fitted.decode(resp_test)?, fitted.templates.elem_count()))
     })?;
-    for (name, ridge) in
-        [("linear regression, minimum norm", 0.0), ("linear regression, ridge 100", 100.0)]
-    {
-        measure(name, &|| Ok((regression(stimuli_train, ridge)?, n_neurons + 1)))?;
-    }
+    let linear = |ridge| regression(stimuli_train, ridge).map(|decoded| (decoded, n_neurons + 1));
+    measure("linear regression, minimum norm", &|| linear(0.0))?;
+    measure("linear regression, ridge 100", &|| linear(100.0))?;
     measure("linear regression, sine and cosine", &|| {
         let labels = sin_cos(stimuli_train)?;
         let [sin, cos] = [0, 1].map(|i| regression(&labels.narrow(1, i, 1)?, 0.0));

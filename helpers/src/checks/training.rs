@@ -118,18 +118,11 @@ struct Trained {
     changes: Vec<Tensor>, // of each parameter
 }
 
+#[rustfmt::skip] // the table below has a line for each
 #[derive(Clone, Copy, PartialEq)]
 enum Mistake {
-    None,
-    LossAfter,
-    FirstStimulus,
-    SwappedArguments,
-    OtherLoss,
-    TwoSteps,
-    OldGradients,
-    Momentum,
-    Adam,
-    AdamW,
+    None, LossAfter, FirstStimulus, SwappedArguments, OtherLoss, TwoSteps, OldGradients, Momentum,
+    Adam, AdamW,
 }
 
 #[rustfmt::skip] // one line each
