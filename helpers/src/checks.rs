@@ -21,7 +21,7 @@ use candle_nn::ops;
 use crate::kernel::{Formats, show};
 use crate::net::{DeepNetReLU, Network};
 use crate::rng::TorchRng;
-use crate::session::{catch_panic, first_line, panic_message};
+use crate::session::{catch_panic, finally, first_line, panic_message};
 use crate::unsolved;
 
 pub use bonus::*;
@@ -370,25 +370,15 @@ fn exercise_2_2(net: &dyn Network) -> Result<String> {
 
     // Training changes the parameters, which a copy of them does not notice.
     scale(&vars, 0.5)?;
-    let halved = Halved(&vars);
-    let (got, expected) = (forward(&r), reference.forward(&r)?);
-    drop(halved);
-    if mismatch(&got?, &expected, ROUNDING)?.is_some() {
+    let undo = || drop(scale(&vars, 2.0)); // without rounding
+    let (got, expected) = finally(|| (forward(&r), reference.forward(&r)), undo);
+    if mismatch(&got?, &expected?, ROUNDING)?.is_some() {
         bail!(
             "compute with the parameters themselves, without copies of them: the outputs stay as they \
              were when the parameters change, as in training"
         )
     }
     Ok(format!("exercise 2.2: outputs and gradients are right for {n} test stimuli"))
-}
-
-/// Parameters that were halved. When this is dropped, also by the stop button, they are as before.
-struct Halved<'a>(&'a [Var]);
-
-impl Drop for Halved<'_> {
-    fn drop(&mut self) {
-        let _ = scale(self.0, 2.0); // without rounding
-    }
 }
 
 fn scale(vars: &[Var], factor: f64) -> Result<()> {

@@ -48,6 +48,13 @@ thread_local! {
     static SILENT: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Runs `f`, and then `cleanup` even if `f` panics or the user interrupts the cell.
+pub(crate) fn finally<T>(f: impl FnOnce() -> T, cleanup: impl FnOnce()) -> T {
+    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    cleanup();
+    result.unwrap_or_else(|panic| panic::resume_unwind(panic))
+}
+
 /// Runs `f` and catches its panic. The hook that [`setup`] installs does not print this panic. An
 /// interrupt of the cell is not caught.
 pub(crate) fn catch_panic<T>(f: impl FnOnce() -> T) -> std::thread::Result<T> {

@@ -4,7 +4,6 @@
 //! [`slope_along`] also if there is no such unit or neuron.
 
 use std::cell::{Cell, RefCell};
-use std::panic::{self, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Error, IndexOp, Module, Result, Tensor};
@@ -13,7 +12,7 @@ use candle_nn::{Optimizer, loss};
 use crate::kernel;
 use crate::net::{DeepNetReLU, Network};
 use crate::plots::{Figure, animation, axes, plot_decoded};
-use crate::session::first_line;
+use crate::session::{finally, first_line};
 use crate::sgd::SGD;
 
 /// Full-batch gradient descent: each epoch evaluates the loss on all of the training data and
@@ -246,9 +245,7 @@ thread_local! {
 /// Runs a training without a report of its progress.
 pub(crate) fn without_progress<T>(training: impl FnOnce() -> T) -> T {
     QUIET.set(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(training));
-    QUIET.set(false);
-    result.unwrap_or_else(|panic| panic::resume_unwind(panic))
+    finally(training, || QUIET.set(false))
 }
 
 #[cfg(test)]
