@@ -181,8 +181,6 @@ fn solve(mut a: Vec<f64>, mut b: Vec<f64>) -> Option<Vec<f64>> {
                 return None;
             }
         }
-    }
-    for i in 0..n {
         let dot: f64 = (0..i).map(|k| a[i * n + k] * b[k]).sum();
         b[i] = (b[i] - dot) / a[i * n + i];
     }

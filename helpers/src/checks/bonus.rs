@@ -57,72 +57,68 @@ pub fn check_exercise_penalty(
     Verdict::new(weight_penalty(&regularizer))
 }
 
-type GradientOfWIn<'a> = dyn Fn(&DeepNetReLU, &Tensor, &Tensor) -> Result<Tensor> + 'a;
-
-fn gradient(answer: &GradientOfWIn) -> Result<String> {
-    compare_gradient(answer, 6, 4.0)?;
-    compare_gradient(answer, 11, 1e4)?; // large gradients show whether the answer clips them
-    Ok("your gradient of W_in equals that of backward(), for a test net and test stimuli".into())
-}
-
 #[rustfmt::skip] // one line each mistake
-fn compare_gradient(answer: &GradientOfWIn, n_stimuli: usize, highest: f32) -> Result<()> {
-    let (n_inputs, n_hidden) = (7, 5);
-    let net = DeepNetReLU::new(&mut TorchRng::manual_seed(3), n_inputs, n_hidden)?;
-    let mut rng = TorchRng::manual_seed(5);
-    let r = uniform(&mut rng, (n_stimuli, n_inputs), -2.0, 2.0)?;
-    let ori = uniform(&mut rng, (n_stimuli, 1), -highest, highest)?; // for errors of both signs
-    let before = flatten(&net.vars())?;
-    let got = run(|| answer(&net, &r, &ori))?;
-    if flatten(&net.vars())? != before {
-        bail!("gradient_of_w_in() changes the parameters of net: only compute the gradient")
-    }
-    let hint = match *got.dims() {
-        [n, m] if (n, m) == (n_inputs, n_hidden) => "swap the factors of the last product: this is the transpose",
-        [1, m] if m == n_hidden => "go on through w_out and the ReLU to the responses: this has the shape of W_out",
-        [m] if m == n_hidden => "multiply by the responses instead of summing: this has the shape of b_in",
-        [n, m] if (n, m) == (n_stimuli, n_hidden) => "multiply by the responses at the end: this has the shape of the hidden layer",
-        _ => "",
-    };
-    if !hint.is_empty() {
-        bail!("the gradient should have the shape of W_in, ({n_hidden}, {n_inputs}):\t{hint}")
-    }
-    expect_shape(&got, &[n_hidden, n_inputs], "the gradient")?;
+fn gradient(answer: &dyn Fn(&DeepNetReLU, &Tensor, &Tensor) -> Result<Tensor>) -> Result<String> {
+    // Large gradients show whether the answer clips them.
+    for (n_stimuli, highest) in [(6, 4.0), (11, 1e4)] {
+        let (n_inputs, n_hidden) = (7, 5);
+        let net = DeepNetReLU::new(&mut TorchRng::manual_seed(3), n_inputs, n_hidden)?;
+        let mut rng = TorchRng::manual_seed(5);
+        let r = uniform(&mut rng, (n_stimuli, n_inputs), -2.0, 2.0)?;
+        let ori = uniform(&mut rng, (n_stimuli, 1), -highest, highest)?; // for errors of both signs
+        let before = flatten(&net.vars())?;
+        let got = run(|| answer(&net, &r, &ori))?;
+        if flatten(&net.vars())? != before {
+            bail!("gradient_of_w_in() changes the parameters of net: only compute the gradient")
+        }
+        let hint = match *got.dims() {
+            [n, m] if (n, m) == (n_inputs, n_hidden) => "swap the factors of the last product: this is the transpose",
+            [1, m] if m == n_hidden => "go on through w_out and the ReLU to the responses: this has the shape of W_out",
+            [m] if m == n_hidden => "multiply by the responses instead of summing: this has the shape of b_in",
+            [n, m] if (n, m) == (n_stimuli, n_hidden) => "multiply by the responses at the end: this has the shape of the hidden layer",
+            _ => "",
+        };
+        if !hint.is_empty() {
+            bail!("the gradient should have the shape of W_in, ({n_hidden}, {n_inputs}):\t{hint}")
+        }
+        expect_shape(&got, &[n_hidden, n_inputs], "the gradient")?;
 
-    let backward = loss::mse(&net.forward(&r)?, &ori)?.backward()?;
-    let expected = backward.get(net.in_layer.weight()).expect("the loss depends on W_in");
-    let mistakes = || {
-        let p = n_stimuli as f64;
-        let z = net.in_layer.forward(&r)?;
-        let error = ((net.forward(&r)? - &ori)? * (2.0 / p))?;
-        let dl_dh = error.matmul(net.out_layer.weight())?;
-        let active = z.gt(0.0)?.to_dtype(DType::F32)?;
-        let product = |dl_dz: Result<Tensor>| dl_dz?.t()?.matmul(&r);
-        let no_mask = product(Ok(dl_dh.clone()))?;
-        Ok(vec![
-            ((expected * p)?, "divide by the number of stimuli P: this is the gradient of the sum, and the loss is the mean"),
-            ((expected * 0.5)?, "multiply by 2, from the derivative of the square"),
-            ((expected * (0.5 * p))?, "multiply by 2 / P: the square gives the 2, the mean gives the 1 / P"),
-            ((expected * (p / 216.0))?, "divide by r.dim(0)?, the number of stimuli in r, instead of 216"),
-            (expected.neg()?, "change the sign: the error is the output minus the true orientation"),
-            (no_mask.clone(), "multiply by active, the slope of the ReLU: inactive units pass no gradient on"),
-            ((no_mask * p)?, "multiply by active, the slope of the ReLU, and divide by the number of stimuli P"),
-            (product(&dl_dh * z.relu()?)?, "multiply by active instead of h: the slope of the ReLU is 1 wherever h > 0"),
-            (product(&dl_dh * &z)?, "multiply by active instead of z: the slope of the ReLU is 1 wherever z > 0"),
-            (product(&dl_dh * (1.0 - &active)?)?, "multiply by active instead of 1 - active: the slope of the ReLU is 1 where z > 0"),
-            (product(dl_dh.broadcast_mul(&active.mean_keepdim(0)?))?, "multiply by active without taking its mean: each stimulus has its own active units"),
-            (product(dl_dh.relu())?, "multiply the gradient by active instead of applying relu() to it"),
-            (product(active.broadcast_mul(&error))?, "multiply the error by w_out: it goes back through the output layer first"),
-        ])
-    };
-    compare(
-        &got,
-        expected,
-        ROUNDING,
-        mistakes,
-        |i| format!("the gradient of {n_stimuli} stimuli, row {}, column {}", i / n_inputs + 1, i % n_inputs + 1),
-        "follow the equation factor by factor: the error times 2 / P, times w_out, times active, times the responses",
-    )
+        let backward = loss::mse(&net.forward(&r)?, &ori)?.backward()?;
+        let expected = backward.get(net.in_layer.weight()).expect("the loss depends on W_in");
+        let mistakes = || {
+            let p = n_stimuli as f64;
+            let z = net.in_layer.forward(&r)?;
+            let error = ((net.forward(&r)? - &ori)? * (2.0 / p))?;
+            let dl_dh = error.matmul(net.out_layer.weight())?;
+            let active = z.gt(0.0)?.to_dtype(DType::F32)?;
+            let product = |dl_dz: Result<Tensor>| dl_dz?.t()?.matmul(&r);
+            let no_mask = product(Ok(dl_dh.clone()))?;
+            Ok(vec![
+                ((expected * p)?, "divide by the number of stimuli P: this is the gradient of the sum, and the loss is the mean"),
+                ((expected * 0.5)?, "multiply by 2, from the derivative of the square"),
+                ((expected * (0.5 * p))?, "multiply by 2 / P: the square gives the 2, the mean gives the 1 / P"),
+                ((expected * (p / 216.0))?, "divide by r.dim(0)?, the number of stimuli in r, instead of 216"),
+                (expected.neg()?, "change the sign: the error is the output minus the true orientation"),
+                (no_mask.clone(), "multiply by active, the slope of the ReLU: inactive units pass no gradient on"),
+                ((no_mask * p)?, "multiply by active, the slope of the ReLU, and divide by the number of stimuli P"),
+                (product(&dl_dh * z.relu()?)?, "multiply by active instead of h: the slope of the ReLU is 1 wherever h > 0"),
+                (product(&dl_dh * &z)?, "multiply by active instead of z: the slope of the ReLU is 1 wherever z > 0"),
+                (product(&dl_dh * (1.0 - &active)?)?, "multiply by active instead of 1 - active: the slope of the ReLU is 1 where z > 0"),
+                (product(dl_dh.broadcast_mul(&active.mean_keepdim(0)?))?, "multiply by active without taking its mean: each stimulus has its own active units"),
+                (product(dl_dh.relu())?, "multiply the gradient by active instead of applying relu() to it"),
+                (product(active.broadcast_mul(&error))?, "multiply the error by w_out: it goes back through the output layer first"),
+            ])
+        };
+        compare(
+            &got,
+            expected,
+            ROUNDING,
+            mistakes,
+            |i| format!("the gradient of {n_stimuli} stimuli, row {}, column {}", i / n_inputs + 1, i % n_inputs + 1),
+            "follow the equation factor by factor: the error times 2 / P, times w_out, times active, times the responses",
+        )?;
+    }
+    Ok("your gradient of W_in equals that of backward(), for a test net and test stimuli".into())
 }
 
 /// Orientations without a pattern, each with a factor for its sine and cosine, because the outputs of a
