@@ -1,5 +1,7 @@
 //! Exercise 3.2: gradient descent.
 
+use std::iter;
+
 use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::loss;
 
@@ -113,11 +115,6 @@ fn rising_loss(out: &Tensor, labels: &Tensor) -> Result<Tensor> {
     (&loss - (loss.detach() * 2.0)?)? * 1e-3
 }
 
-struct Trained {
-    losses: Tensor,       // (n_epochs,)
-    changes: Vec<Tensor>, // of each parameter
-}
-
 #[rustfmt::skip] // the table below has a line for each
 #[derive(Clone, Copy, PartialEq)]
 enum Mistake {
@@ -146,20 +143,21 @@ struct Test<'a> {
 }
 
 impl Test<'_> {
-    /// Trains the net from its initial parameters.
-    fn trained(&self, training: impl FnOnce() -> Result<Vec<f32>>) -> Result<Trained> {
+    /// Trains the net from its initial parameters. Returns the losses, `(n_epochs,)`, and then the
+    /// change of each parameter.
+    fn trained(&self, training: impl FnOnce() -> Result<Vec<f32>>) -> Result<Vec<Tensor>> {
         let vars = self.net.vars();
         for (var, initial) in vars.iter().zip(&self.initial) {
             var.set(initial)?;
         }
-        let losses = Tensor::new(training()?, &Device::Cpu)?;
+        let losses = Tensor::new(training()?, &Device::Cpu);
         let changes = vars.iter().zip(&self.initial).map(|(var, initial)| var.sub(initial));
-        Ok(Trained { losses, changes: changes.collect::<Result<_>>()? })
+        iter::once(losses).chain(changes).collect()
     }
 
     /// Training as the exercise asks for it, or with a mistake. It is written without [`crate::SGD`],
     /// so that it does not share an error with it.
-    fn reference(&self, task: &Task, mistake: Mistake) -> Result<Trained> {
+    fn reference(&self, task: &Task, mistake: Mistake) -> Result<Vec<Tensor>> {
         self.trained(|| {
             let rate = task.learning_rate;
             let loss = || {
@@ -204,11 +202,11 @@ impl Test<'_> {
 }
 
 /// Runs the learner's `train`, and checks what needs no reference.
-fn run_training(test: &Test, train: &Train, task: &Task) -> Result<Trained> {
+fn run_training(test: &Test, train: &Train, task: &Task) -> Result<Vec<Tensor>> {
     let &Task { loss_fn, n_epochs, learning_rate } = task;
     let train = || train(loss_fn, &test.data, &test.labels, n_epochs, learning_rate);
     let got = test.trained(|| run(|| without_progress(train)))?;
-    let losses = to_vec(&got.losses)?;
+    let losses = to_vec(&got[0])?;
     if losses.len() != n_epochs {
         bail!(
             "called with n_epochs = {n_epochs}, train should return as many losses, got {}:\tgo \
@@ -223,7 +221,7 @@ fn run_training(test: &Test, train: &Train, task: &Task) -> Result<Trained> {
         )
     }
     let mut unchanged = Vec::new();
-    for (change, name) in got.changes.iter().zip(NAMES) {
+    for (change, name) in got[1..].iter().zip(NAMES) {
         if to_vec(change)?.iter().all(|&x| x == 0.0) {
             unchanged.push(name);
         }
@@ -232,7 +230,8 @@ fn run_training(test: &Test, train: &Train, task: &Task) -> Result<Trained> {
         0 => Ok(got),
         4 => bail!(
             "after n_epochs = {n_epochs}, the parameters of net should have changed, and did \
-             not:\tcompute the gradients with loss.backward()? and pass them to optimizer.step(), for the net that was passed in"
+             not:\tcompute the gradients with loss.backward()? and pass them to \
+             optimizer.step(), for the net that was passed in"
         ),
         _ => bail!(
             "{} should have changed, and did not:\tgive the optimizer all of net.vars()",
@@ -263,26 +262,24 @@ fn exercise_3_2(net: &dyn Network, train: &Train) -> Result<String> {
             _ => "in each epoch, compute new gradients from all of train_data and make one step, \
                   with the same learning_rate: the first epoch is right, a later one is not",
         };
-        let compare = |numbers: &dyn Fn(&Trained) -> Tensor, place: &dyn Fn(usize) -> String| {
-            let right = numbers(&expected);
+        for (i, right) in expected.iter().enumerate().take(1 + NAMES.len()) {
             let mistakes = || {
                 let mut mistakes = vec![
-                    ((&right * 250.0)?, "keep the mean, which loss_fn takes: for 250 stimuli, the sum is 250 times too much"),
-                    ((&right / 250.0)?, "leave out the division: loss_fn takes the mean already"),
+                    ((right * 250.0)?, "keep the mean, which loss_fn takes: for 250 stimuli, the sum is 250 times too much"),
+                    ((right / 250.0)?, "leave out the division: loss_fn takes the mean already"),
                     (right.neg()?, "change the sign: a step goes against the gradient, and the loss is kept as it is"),
                     (right.sqrt()?, "leave out the square root of the loss"),
                 ];
                 for (mistake, hint) in MISTAKES {
-                    mistakes.push((numbers(&test.reference(task, mistake)?), hint));
+                    mistakes.push((test.reference(task, mistake)?.swap_remove(i), hint));
                 }
                 Ok(mistakes)
             };
-            compare(&numbers(&got), &right, ROUNDING, mistakes, place, otherwise)
-        };
-        compare(&|trained| trained.losses.clone(), &|i| format!("the loss of epoch {}", i + 1))?;
-        for (i, name) in NAMES.iter().enumerate().take(got.changes.len()) {
-            let place = |_| format!("the change of {name} up to epoch {}", task.n_epochs);
-            compare(&|trained| trained.changes[i].clone(), &place)?;
+            let place = |position: usize| match i {
+                0 => format!("the loss of epoch {}", position + 1),
+                _ => format!("the change of {} up to epoch {}", NAMES[i - 1], task.n_epochs),
+            };
+            compare(&got[i], right, ROUNDING, mistakes, place, otherwise)?;
         }
     }
     Ok("exercise 3.2: losses and updates are right, with 4 learning rates and losses".into())
