@@ -71,11 +71,10 @@ impl Npz {
     /// The error for an array that is not as expected.
     pub fn invalid<T>(&self, name: &str, expected: &str, got: &str) -> Result<T> {
         let got: String = got.chars().take(300).collect(); // the file decides how long it is
+        let (caller, path) = (self.caller, one_line(self.path.display()));
         bail!(
-            "{}: array '{name}' of {}: expected {expected}, got {got}: delete the file and \
-             download it again, or fix the program that wrote it",
-            self.caller,
-            one_line(self.path.display())
+            "{caller}: array '{name}' of {path}: expected {expected}, got {got}: delete the file and \
+             download it again, or fix the program that wrote it"
         )
     }
 }
