@@ -70,8 +70,8 @@ pub fn stimulus_class(stimuli: &Tensor, n_classes: usize) -> Result<Tensor> {
 }
 
 /// Responses smoothed over stimuli, like `scipy.ndimage.gaussian_filter1d(resp, sigma, axis=0)`.
-/// `sigma` is a number of rows, from 0, which changes nothing, to all rows. At both ends the rows are
-/// mirrored, so the circle of orientations is not closed.
+/// `sigma` is a number of rows, from 0, which changes nothing, to all rows. At both ends the rows
+/// are mirrored, so the circle of orientations is not closed.
 pub fn smooth(resp: &Tensor, sigma: f64) -> Result<Tensor> {
     let &[n, _] = resp.dims() else {
         bail!(
@@ -254,8 +254,8 @@ fn project(caller: &str, resp: &Tensor, weights: &Tensor) -> Result<Tensor> {
         &[_, n] if n == n_neurons && dtype == DType::F32 => resp.matmul(weights),
         dims => bail!(
             "{caller}: expected responses (n_stimuli, {n_neurons}) of type F32, got {dims:?} of \
-             type {dtype:?}: pass the neurons that were fitted, call unsqueeze(0)? on the responses \
-             to one stimulus, and to_dtype(DType::F32)? on another type"
+             type {dtype:?}: pass the neurons that were fitted, call unsqueeze(0)? on the \
+             responses to one stimulus, and to_dtype(DType::F32)? on another type"
         ),
     }
 }

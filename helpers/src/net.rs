@@ -84,8 +84,8 @@ impl Module for Linear {
             &[_, n] if n == n_inputs => affine(x, &self.weight, &self.bias),
             dims => bail!(
                 "Linear::forward: expected an input of shape ({n_inputs},) or \
-                 (n_stimuli, {n_inputs}), got {dims:?}: check where the input comes from, the layer \
-                 was made for {n_inputs} inputs"
+                 (n_stimuli, {n_inputs}), got {dims:?}: check where the input comes from, the \
+                 layer was made for {n_inputs} inputs"
             ),
         }
     }

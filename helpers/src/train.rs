@@ -142,8 +142,8 @@ pub fn slope_along(
     Ok((larger? - smaller?) / (2.0 * step))
 }
 
-/// The loss, a scalar. If `loss_fn` fails and the output and the labels differ in shape or type, the
-/// error says so.
+/// The loss, a scalar. If `loss_fn` fails and the output and the labels differ in shape or type,
+/// the error says so.
 fn evaluate(
     caller: &str,
     net: &dyn Network,

@@ -73,8 +73,8 @@ impl Npz {
         let got: String = got.chars().take(300).collect(); // the file decides how long it is
         let (caller, path) = (self.caller, one_line(self.path.display()));
         bail!(
-            "{caller}: array '{name}' of {path}: expected {expected}, got {got}: delete the file and \
-             download it again, or fix the program that wrote it"
+            "{caller}: array '{name}' of {path}: expected {expected}, got {got}: delete the file \
+             and download it again, or fix the program that wrote it"
         )
     }
 }

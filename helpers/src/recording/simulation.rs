@@ -54,8 +54,8 @@ fn simulate(path: &Path, seed: u32) -> Result<PathBuf> {
     let shown = path.display();
     if let Err(err) = written {
         bail!(
-            "simulate_recording: cannot write {shown} ({err}): make its folder writable, with 40 MB \
-             free"
+            "simulate_recording: cannot write {shown} ({err}): make its folder writable, with \
+             40 MB free"
         );
     }
     println!(
