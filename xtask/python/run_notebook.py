@@ -78,7 +78,7 @@ def run(path, executed):
 
 def prepare():
     with Session() as session:
-        cell = session.run(':dep helpers = { path = "../helpers" }\nuse helpers::*;\nlet one = 1;')
+        cell = session.run(':dep helpers = { path = "../helpers" }\nuse helpers::*;')
         if what := problem(cell):
             print(f"the first cell {what}")
             return False
