@@ -54,8 +54,11 @@ pub fn argsort(values: &dyn Values) -> Result<Vec<usize>> {
     Ok(order)
 }
 
-/// The class of each orientation from 0 to below 360 degrees, `(n_stimuli,)`, u32. The classes are
-/// `n_classes` equal parts of the circle, numbered from 0.
+/// The class of each orientation, `(n_stimuli,)`, u32. The classes are `n_classes` equal parts of the
+/// circle, numbered from 0.
+///
+/// # Errors
+/// If `n_classes` is 0 or an orientation is outside 0 to below 360 degrees.
 pub fn stimulus_class(stimuli: &Tensor, n_classes: usize) -> Result<Tensor> {
     let stimuli = stimuli.values()?;
     let outside = stimuli.iter().find(|ori| !(0.0..360.0).contains(*ori));
@@ -70,8 +73,11 @@ pub fn stimulus_class(stimuli: &Tensor, n_classes: usize) -> Result<Tensor> {
 }
 
 /// Responses smoothed over stimuli, like `scipy.ndimage.gaussian_filter1d(resp, sigma, axis=0)`.
-/// `sigma` is a number of rows, from 0, which changes nothing, to all rows. At both ends the rows
-/// are mirrored, so the circle of orientations is not closed.
+/// `sigma` is a number of rows; 0 changes nothing. At both ends the rows are mirrored, so the circle
+/// of orientations is not closed.
+///
+/// # Errors
+/// If `sigma` is not from 0 to the number of rows.
 pub fn smooth(resp: &Tensor, sigma: f64) -> Result<Tensor> {
     let &[n, _] = resp.dims() else {
         bail!(

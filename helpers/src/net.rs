@@ -1,4 +1,4 @@
-//! Networks whose initial weights are PyTorch's. To make one with a size of 0 is an error.
+//! Networks whose initial weights are PyTorch's.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -34,6 +34,9 @@ pub struct Linear {
 impl Linear {
     /// Draws weights, row by row, and then biases from the uniform distribution between
     /// `-1/sqrt(n_inputs)` and `1/sqrt(n_inputs)`, as `nn.Linear(n_inputs, n_outputs)` does.
+    ///
+    /// # Errors
+    /// If a size is 0.
     pub fn new(rng: &mut TorchRng, n_inputs: usize, n_outputs: usize) -> Result<Self> {
         if n_inputs == 0 || n_outputs == 0 {
             bail!(
@@ -115,6 +118,9 @@ pub struct DeepNetReLU {
 
 impl DeepNetReLU {
     /// Draws both layers, the input layer first.
+    ///
+    /// # Errors
+    /// If a size is 0.
     pub fn new(rng: &mut TorchRng, n_inputs: usize, n_hidden: usize) -> Result<Self> {
         Ok(Self {
             in_layer: Linear::new(rng, n_inputs, n_hidden)?,
@@ -173,6 +179,9 @@ pub struct Layers {
 
 impl Layers {
     /// Draws the layers. The sizes are those of the input, of each hidden layer, and of the output.
+    ///
+    /// # Errors
+    /// If there are fewer than two sizes, or one is 0.
     pub fn new(rng: &mut TorchRng, sizes: &[usize]) -> Result<Self> {
         if sizes.len() < 2 {
             bail!(
@@ -227,6 +236,9 @@ pub fn n_parameters(net: &dyn Network) -> usize {
 /// assert_eq!(other.layers[0].bias().to_vec1::<f32>()?, net.layers[0].bias().to_vec1::<f32>()?);
 /// # Ok(()) }
 /// ```
+///
+/// # Errors
+/// If the file cannot be written.
 pub fn save_weights(net: &dyn Network, path: impl AsRef<Path>) -> Result<()> {
     save(net, path.as_ref())
 }

@@ -61,7 +61,10 @@ impl fmt::Display for Source {
     }
 }
 
-/// Says whether the `.npz` file is a recording or a simulation: simulated files carry a mark.
+/// Says whether the file at `path` is a recording or a simulation: simulated files carry a mark.
+///
+/// # Errors
+/// If the file is not a `.npz` file.
 pub fn source(path: impl AsRef<Path>) -> Result<Source> {
     source_of(path.as_ref())
 }

@@ -93,6 +93,9 @@ impl TorchRng {
 
     /// Mini-batches for one epoch: the numbers `0..n` in random order, `batch_size` at a time, as
     /// `DataLoader(..., shuffle=True, generator=...)` gives them, epoch by epoch.
+    ///
+    /// # Panics
+    /// If `batch_size` is 0.
     pub fn batches(&mut self, n: usize, batch_size: usize) -> Vec<Vec<usize>> {
         assert!(batch_size > 0, "batches: expected a batch_size above 0, got 0: try 20");
         // DataLoader draws a seed of 64 bits for its workers, then the order, and then another order

@@ -103,6 +103,9 @@ pub struct CaughtUp {
 
 /// Returns the variables that the cells above section 2 or 3 define, so that you can begin there on a
 /// fresh kernel. The data are simulated if the recording cannot be downloaded.
+///
+/// # Errors
+/// If the section is neither 2 nor 3, or no file can be read or written.
 pub fn catch_up(section: u32) -> Result<CaughtUp> {
     if !(2..=3).contains(&section) {
         bail!(

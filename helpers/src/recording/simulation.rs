@@ -34,6 +34,9 @@ const N_TRIALS: f64 = 12.8; // 4,598 trials over 360 orientations
 
 /// Writes a simulated recording to a `.npz` file of the recording's shape and format, and returns
 /// the path. The same seed gives the same numbers. A file that is already there is replaced.
+///
+/// # Errors
+/// If the file cannot be written.
 pub fn simulate_recording(path: impl AsRef<Path>, seed: u32) -> Result<PathBuf> {
     simulate(path.as_ref(), seed)
 }
