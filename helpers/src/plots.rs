@@ -42,8 +42,7 @@ use panel::{Axes, Content, HeatMap, Kind, Panel, Series};
 use style::{BASE, FONT, PIXELS_PER_INCH, SCALE, SEVERAL, SINGLE, missing_letters, px};
 
 /// A figure. A notebook shows it as the last line of a cell; [`Figure::show`] shows it before that,
-/// [`Figure::save`] saves it. Functions that draw it return an error if a text has letters that the
-/// font lacks.
+/// [`Figure::save`] saves it.
 #[derive(Clone)]
 pub struct Figure {
     title: String,
@@ -63,7 +62,10 @@ impl fmt::Debug for Figure {
 
 /// Numbers to plot: a [`Tensor`] of any shape, a vector, an array, a slice or a range.
 pub trait Values {
-    /// All numbers in order, or an error if a tensor cannot be read.
+    /// All numbers in order.
+    ///
+    /// # Errors
+    /// If a tensor cannot be read.
     fn values(&self) -> Result<Vec<f64>>;
 }
 
@@ -411,6 +413,9 @@ impl Figure {
 
     /// The figure as a PNG file with twice the pixels of its size on the page. An animation becomes
     /// an animated PNG.
+    ///
+    /// # Errors
+    /// If a text has letters that the font lacks.
     pub fn png(&self) -> Result<Vec<u8>> {
         let frame = |panels: &Vec<Panel>| self.pixels(panels);
         let frames: Result<Vec<_>> = self.frames.par_iter().map(frame).collect();
@@ -418,6 +423,9 @@ impl Figure {
     }
 
     /// The figure as an SVG file; of an animation, the last frame.
+    ///
+    /// # Errors
+    /// If a text has letters that the font lacks.
     pub fn svg(&self) -> Result<String> {
         let (width, height) = self.size(1);
         let size = self.size(SCALE);
@@ -435,7 +443,8 @@ impl Figure {
     /// Saves the figure as a PNG or SVG file, depending on the end of the file name.
     ///
     /// # Errors
-    /// If the name ends in neither `.png` nor `.svg`, or the file cannot be written.
+    /// If the name ends in neither `.png` nor `.svg`, a text has letters that the font lacks, or
+    /// the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_to(path.as_ref())
     }
@@ -458,6 +467,9 @@ impl Figure {
 
     /// Shows the figure in a notebook at once. A kernel without the project's patches shows it when
     /// the cell ends, and of several figures the last one.
+    ///
+    /// # Errors
+    /// If a text has letters that the font lacks.
     pub fn show(&self) -> Result<()> {
         kernel::show(&self.formats()?);
         Ok(())
