@@ -28,6 +28,9 @@ use crate::train::{train, without_progress};
 
 /// The mean distance in degrees between decoded and true orientations, measured the shorter way
 /// around the circle: 359 and 1 are 2 degrees apart.
+///
+/// # Errors
+/// If decoded and true orientations have different shapes.
 pub fn circular_error(decoded: &Tensor, stimuli: &Tensor) -> Result<f64> {
     let (got, expected) = (decoded.dims(), stimuli.dims());
     if got != expected {
@@ -44,6 +47,9 @@ pub fn circular_error(decoded: &Tensor, stimuli: &Tensor) -> Result<f64> {
 
 /// The positions of the values in ascending order, NaN last. `rows(&resp, &argsort(&stimuli)?)?` sorts
 /// responses by orientation; `argsort(&losses)?[0]` is the epoch of the lowest loss.
+///
+/// # Errors
+/// If a tensor cannot be read.
 pub fn argsort(values: &dyn Values) -> Result<Vec<usize>> {
     let values = values.values()?;
     let mut order: Vec<usize> = (0..values.len()).collect();

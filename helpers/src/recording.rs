@@ -248,12 +248,18 @@ pub(crate) fn n_rows(caller: &str, resp: &Tensor, stimuli: &Tensor) -> Result<us
 }
 
 /// The rows of a matrix with these indices, such as the stimuli of a mini-batch.
+///
+/// # Errors
+/// If there is no such row.
 pub fn rows(matrix: &Tensor, which: &[usize]) -> Result<Tensor> {
     let index = Tensor::from_iter(which.iter().map(|&i| i as u32), &Device::Cpu)?;
     matrix.contiguous()?.index_select(&index, 0)
 }
 
 /// The number in a tensor of one element, whatever its shape, as PyTorch's `item()`.
+///
+/// # Errors
+/// If the tensor has more elements, or none.
 pub fn item(tensor: &Tensor) -> Result<f32> {
     match tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?[..] {
         [number] => Ok(number),

@@ -1,7 +1,4 @@
 //! Training by full-batch gradient descent, and a report of its progress.
-//!
-//! Functions return an error if the shapes do not match or the loss depends on no parameter, and
-//! [`slope_along`] also if there is no such unit or neuron.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -21,6 +18,9 @@ use crate::sgd::SGD;
 /// `train_data` is `(n_stimuli, n_neurons)`, `train_labels` `(n_stimuli, 1)` in degrees. `loss_fn`
 /// is anything like [`candle_nn::loss::mse`]. Returns the loss of each epoch, taken before that
 /// epoch's update, and prints it as [`report_loss`] does.
+///
+/// # Errors
+/// If the shapes do not match, or the loss depends on no parameter.
 ///
 /// ```
 /// use helpers::net::DeepNetReLU;
@@ -57,6 +57,9 @@ pub fn train(
 
 /// Like [`train()`], and evaluates the loss on the test set as well, before each update. Returns the
 /// losses on both sets.
+///
+/// # Errors
+/// If the shapes do not match, or the loss depends on no parameter.
 pub fn train_and_test(
     net: &impl Network,
     loss_fn: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
@@ -81,6 +84,9 @@ pub fn train_and_test(
 
 /// Trains `net` with the mean squared error, as [`train()`] does. Returns an animation of what the
 /// network decodes on the test set after every tenth of the epochs, against the true orientations.
+///
+/// # Errors
+/// If the shapes do not match, or the loss depends on no parameter.
 pub fn animate_training(
     net: &impl Network,
     (train_data, train_labels): (&Tensor, &Tensor),
@@ -106,6 +112,9 @@ pub fn animate_training(
 /// The slope of the mean squared error along one weight of `W_in`: the loss with the weight larger
 /// by `step` minus the loss with the weight smaller by `step`, divided by `2 step`. Afterwards the
 /// weight is what it was.
+///
+/// # Errors
+/// If the shapes do not match, or there is no such unit or neuron.
 ///
 /// ```
 /// use helpers::net::DeepNetReLU;
