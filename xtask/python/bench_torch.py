@@ -138,8 +138,8 @@ def compare(name, in_torch, tensors):
 
 
 def compare_line(expected, printed):
-    """Whether a line was printed. The last bit decides how a number is rounded, and when the L1 penalty
-    makes weights near zero jump from one side of zero to the other: in PyTorch, too."""
+    """Whether a line was printed. The last bit decides how a number is rounded, and in which step a weight
+    near zero changes its sign under an L1 penalty. This is so in PyTorch, too."""
     number = re.compile(r"\d+\.\d+")
     is_near = lambda a, b: abs(float(a) - float(b)) < 1.1 * 10 ** -len(b.split(".")[1])
     begins = [line[: len(expected)] for line in printed]
