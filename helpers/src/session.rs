@@ -271,6 +271,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn cleanup_runs_after_a_panic() {
+        let is_clean = Cell::new(false);
+        let panic: fn() = || panic!("no luck");
+        let panicked = catch_panic(|| finally(panic, || is_clean.set(true))).unwrap_err();
+        assert_eq!(panic_message(&*panicked), "no luck");
+        assert!(is_clean.get());
+    }
+
+    #[test]
     fn caught_panic_keeps_its_message() {
         let formatted = catch_panic(|| panic!("no idea {}", 1)).unwrap_err();
         assert_eq!(panic_message(&*formatted), "no idea 1");
