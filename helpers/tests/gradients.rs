@@ -65,9 +65,9 @@ fn no_stimuli_give_an_empty_output() -> Result<()> {
 
 #[test]
 fn infinite_response_gives_infinite_gradient() -> Result<()> {
-    // Of five stimuli, the last is left over after a tile of four.
-    let x = [vec![1f32; 4 * 20], vec![f32::INFINITY; 20]].concat();
-    let x = Tensor::from_vec(x, (5, 20), &Device::Cpu)?;
+    // Of nine stimuli, the last is left over after a tile of eight.
+    let x = [vec![1f32; 8 * 20], vec![f32::INFINITY; 20]].concat();
+    let x = Tensor::from_vec(x, (9, 20), &Device::Cpu)?;
     let layer = Linear::new(&mut TorchRng::manual_seed(1), 20, 2)?;
     let out = layer.forward(&x)?;
     let gradients = out.sum_all()?.backward()?;
