@@ -52,7 +52,16 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
         // their memory back to the system and gets it again page by page, which takes half of the
         // time. 32 MB is the highest threshold that glibc takes.
         .env("MALLOC_MMAP_THRESHOLD_", "33554432")
-        .env("MALLOC_TRIM_THRESHOLD_", "1073741824");
+        .env("MALLOC_TRIM_THRESHOLD_", "1073741824")
+        // After each operation candle's threads wait in a loop for the next one, on the cores that
+        // the other steps of training need. With this limit they sleep at once.
+        .env("CANDLE_BARRIER_POOL_SPIN_LIMIT", "1");
+    if std::env::var_os("RAYON_NUM_THREADS").is_none() {
+        // Of itself candle starts a thread for each core of the machine, even in a container that
+        // may use two of them, and counts the cores anew in each matmul.
+        let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+        evcxr.env("RAYON_NUM_THREADS", n_threads.to_string());
+    }
     if let Some(new) = std::env::var_os(PREPARE) {
         return prepare(evcxr.env("EVCXR_COMPILE_ONLY", "1"), folder, Path::new(&new));
     }
