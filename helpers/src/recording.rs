@@ -6,6 +6,7 @@
 //! all trials within one degree. So they have no unit, and many are negative.
 
 mod download;
+mod memory;
 mod npz;
 mod simulation;
 

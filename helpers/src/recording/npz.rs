@@ -1,18 +1,15 @@
-//! Reading and writing NumPy's `.npz` format: a zip archive of `.npy` files, one per array.
+//! Reading NumPy's `.npz` format: a zip archive of `.npy` files, one per array.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Result, bail};
 use half::f16;
-use npyz::{AutoSerialize, DType, Deserialize, TypeRead, WriterBuilder};
-use serde_json::Value;
-use zip::read::ZipFile;
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
+use npyz::{DType, Deserialize, TypeRead};
+use zip::{ZipArchive, read::ZipFile};
 
-use super::{absolute, one_line, open_file};
+use super::{absolute, memory, one_line, open_file};
 
 /// Bytes of the longest header that is read. A matrix needs 128.
 const MAX_HEADER: u64 = 10_000;
@@ -110,7 +107,7 @@ fn read_header(member: &mut impl Read) -> io::Result<Header> {
     let json = json.replace('\'', "\"").replace('(', "[").replace(')', "]");
     let json = json.replace(",]", "]").replace(",}", "}");
     let json = json.replace("True", "true").replace("False", "false");
-    let fields: Value = serde_json::from_str(&json).unwrap_or_default();
+    let fields: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
     let shape = serde_json::from_value(fields["shape"].clone());
     match (fields["descr"].as_str(), fields["fortran_order"].as_bool(), shape) {
         (Some(descr), Some(is_fortran), Ok(shape)) => {
@@ -162,10 +159,7 @@ fn read_values<S: Deserialize, T: Copy>(
         return Err(io::Error::other(wrong_size(n_values)));
     }
     let n_copies = if is_fortran { 2 } else { 1 };
-    let n_needed = (n_copies * n_values * size_of::<T>()) as u64;
-    if free_memory(Path::new("/")).is_some_and(|n_free| n_needed > n_free) {
-        return Err(io::Error::other("more numbers than fit into the memory that is free"));
-    }
+    memory::check_free(n_copies * n_values * size_of::<T>())?;
     let mut values = Vec::new();
     values.try_reserve_exact(n_values).map_err(io::Error::other)?;
     let mut block = Vec::new();
@@ -183,64 +177,4 @@ fn read_values<S: Deserialize, T: Copy>(
         values = (0..n_rows).flat_map(row).map(|k| values[k]).collect();
     }
     Ok(Array { shape, values })
-}
-
-/// The bytes that are free on this machine and in this container; `None` where the system is not
-/// Linux. Linux grants more memory than there is, and then ends the process that uses it. `root` is
-/// `/`, or a folder in its place in a test.
-fn free_memory(root: &Path) -> Option<u64> {
-    let read = |file: &str| std::fs::read_to_string(root.join(file)).ok();
-    let number_after = |file, name| {
-        let text = read(file)?;
-        text.split_once(name)?.1.split_whitespace().next()?.parse::<u64>().ok()
-    };
-    let in_machine = number_after("proc/meminfo", "MemAvailable:")? * 1024;
-    let in_container = || {
-        let limit: u64 = read("sys/fs/cgroup/memory.max")?.trim().parse().ok()?;
-        Some(limit.saturating_sub(number_after("sys/fs/cgroup/memory.stat", "anon ")?))
-    };
-    Some(in_container().map_or(in_machine, |free| free.min(in_machine)))
-}
-
-/// Writes an array as NumPy does, without compression.
-pub fn write_array<T: AutoSerialize + Copy>(
-    zip: &mut ZipWriter<impl Write + Seek>,
-    name: &str,
-    values: &[T],
-    shape: &[u64],
-) -> io::Result<()> {
-    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    zip.start_file(format!("{name}.npy"), stored)?;
-    // npyz writes value by value, and zip computes the checksum of each piece it gets.
-    let mut buffer = BufWriter::with_capacity(1 << 16, zip);
-    let options = npyz::WriteOptions::new().default_dtype().shape(shape);
-    let mut npy = options.writer(&mut buffer).begin_nd()?;
-    npy.extend(values.iter().copied())?;
-    npy.finish()?;
-    buffer.flush()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn free_memory_is_that_of_the_machine_or_of_the_container_if_that_has_less() {
-        let root = tempfile::tempdir().unwrap();
-        let write = |file: &str, text: &str| {
-            let file = root.path().join(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        };
-        assert_eq!(free_memory(root.path()), None);
-        write("proc/meminfo", "MemTotal:       8000000 kB\nMemAvailable:    4000000 kB\n");
-        assert_eq!(free_memory(root.path()), Some(4_096_000_000));
-        write("sys/fs/cgroup/memory.stat", "anon 1000000000\nfile 5000000000\n");
-        for (limit, expected) in [("3000000000", 2_000_000_000), ("max", 4_096_000_000)] {
-            write("sys/fs/cgroup/memory.max", &format!("{limit}\n"));
-            assert_eq!(free_memory(root.path()), Some(expected));
-        }
-    }
 }

@@ -15,16 +15,17 @@
 //! training of the tutorial's network.
 
 use std::f64::consts::TAU;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Result, bail};
+use npyz::{AutoSerialize, WriterBuilder};
 use rand_distr::{Distribution, Exp1, StandardNormal};
 use rand_mt::Mt;
 use rayon::prelude::*;
-use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
-use super::npz::write_array;
 use super::{SIMULATED, absolute, temp_file};
 use crate::kernel::check_interrupt;
 
@@ -66,6 +67,24 @@ fn simulate(path: &Path, seed: u32) -> Result<PathBuf> {
          model of visual cortex, not measured; saved as {shown}"
     );
     Ok(path)
+}
+
+/// Writes an array as NumPy does, without compression.
+fn write_array<T: AutoSerialize + Copy>(
+    zip: &mut ZipWriter<impl Write + Seek>,
+    name: &str,
+    values: &[T],
+    shape: &[u64],
+) -> io::Result<()> {
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    zip.start_file(format!("{name}.npy"), stored)?;
+    // npyz writes value by value, and zip computes the checksum of each piece it gets.
+    let mut buffer = BufWriter::with_capacity(1 << 16, zip);
+    let options = npyz::WriteOptions::new().default_dtype().shape(shape);
+    let mut npy = options.writer(&mut buffer).begin_nd()?;
+    npy.extend(values.iter().copied())?;
+    npy.finish()?;
+    buffer.flush()
 }
 
 /// The responses, `(n_stimuli, n_neurons)` in C order.
