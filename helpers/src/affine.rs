@@ -138,7 +138,7 @@ impl CustomOp2 for WeightGradient {
             }
         }
         parts.into_par_iter().for_each(|(start, dl_dw)| {
-            Arch::new().dispatch(AddOuterProducts { g, x: &x[start..], n_inputs, dl_dw });
+            Arch::new().dispatch(AddOuterProducts { g, x, n_inputs, start, dl_dw });
         });
         Ok((CpuStorage::F32(dl_dw), (n_outputs, n_inputs).into()))
     }
@@ -147,9 +147,10 @@ impl CustomOp2 for WeightGradient {
 /// Adds the outer products of `g` and `x` of all stimuli to a part of the columns of `dL/dw`.
 struct AddOuterProducts<'a> {
     g: &'a [f32],
-    /// From the part's first column.
     x: &'a [f32],
     n_inputs: usize,
+    /// The part's first column.
+    start: usize,
     /// The part's columns, one slice per output.
     dl_dw: Vec<&'a mut [f32]>,
 }
@@ -177,7 +178,8 @@ impl AddOuterProducts<'_> {
     fn add<S: Simd, const N: usize>(&mut self, simd: S, first: usize) {
         let n_outputs = self.dl_dw.len();
         let n_columns = self.dl_dw[0].len();
-        let x: [_; N] = array::from_fn(|i| &self.x[(first + i) * self.n_inputs..][..n_columns]);
+        let x_of_stimulus = |i| &self.x[i * self.n_inputs + self.start..][..n_columns];
+        let x: [_; N] = array::from_fn(|i| x_of_stimulus(first + i));
         let g_of_output = |j| -> [_; N] { array::from_fn(|i| self.g[(first + i) * n_outputs + j]) };
         let g: Vec<_> = (0..n_outputs).map(g_of_output).collect();
         for start in (0..n_columns).step_by(S::F32_LANES) {

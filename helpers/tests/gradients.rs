@@ -56,10 +56,13 @@ fn data_get_no_gradient() -> Result<()> {
 }
 
 #[test]
-fn no_stimuli_give_an_empty_output() -> Result<()> {
-    let layer = Linear::new(&mut TorchRng::manual_seed(1), 3, 2)?;
-    let x = Tensor::zeros((0, 3), DType::F32, &Device::Cpu)?;
-    assert_eq!(layer.forward(&x)?.dims(), [0, 2]);
+fn no_stimuli_give_an_empty_output_and_no_gradient() -> Result<()> {
+    let layer = Linear::new(&mut TorchRng::manual_seed(1), 2_000, 2)?;
+    let x = Tensor::zeros((0, 2_000), DType::F32, &Device::Cpu)?;
+    let out = layer.forward(&x)?;
+    assert_eq!(out.dims(), [0, 2]);
+    let gradients = out.sum_all()?.backward()?;
+    assert_eq!(gradients.get(layer.weight()).unwrap().values()?, [0.0; 4_000]);
     Ok(())
 }
 
