@@ -7,6 +7,7 @@ Needs PyTorch, NumPy and matplotlib. The Rust side runs in the kernel, in the bu
 """
 
 import difflib
+import os
 import re
 import statistics
 import sys
@@ -161,6 +162,7 @@ def seconds(work):
 
 
 def speed():
+    os.environ["RAYON_NUM_THREADS"] = str(torch.get_num_threads())
     session = start()
     session.ok('simulate_recording("simulated_recording_seed1.npz", 1)?;')
     resp, stimuli = reference.load(FOLDER / "simulated_recording_seed1.npz")
