@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 use xtask::command::run;
 use xtask::python::Environment;
 use xtask::setup::setup;
-use xtask::toolchain::cargo;
+use xtask::toolchain::{self, cargo};
 use xtask::{analyzer, doctor, evcxr, kernel, lab, notebook, prepared, root, store};
 
 /// The notebook that `run` runs if none is given.
@@ -134,7 +134,10 @@ fn bench(what: Bench) -> Result<()> {
     match what {
         Bench::Kernel => {
             let (stock, torch) = (evcxr::stock()?, torch()?);
-            run(prepared.script(&python, "bench_kernel.py").arg(stock).arg(torch))
+            let mut script = prepared.script(&python, "bench_kernel.py");
+            // Cargo's own libhelpers is not for stock evcxr, either.
+            toolchain::set_paths(&mut script, &toolchain::sysroot()?);
+            run(script.arg(stock).arg(torch))
         }
         Bench::Load => run(&mut prepared.script(&python, "load.py")),
         Bench::Parity => run(prepared.script(&torch()?, "bench_torch.py").arg("parity")),
