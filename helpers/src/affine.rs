@@ -27,7 +27,7 @@ use rayon::prelude::*;
 
 use crate::kernel::check_interrupt;
 
-/// Inputs whose products with their weights one thread adds up at a time.
+/// Inputs that a thread takes at a time.
 const PART: usize = 1024;
 /// With more outputs than this, gemm is as fast as [`WeightGradient`], or faster.
 const FEW_OUTPUTS: usize = 32;

@@ -17,7 +17,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Result, Tensor, bail};
-use rayon::prelude::*;
 use tempfile::NamedTempFile;
 
 use crate::rng::{NumpyRng, TorchRng};
@@ -161,21 +160,19 @@ fn average_over_bins(resp: &[f32], stimuli: &[f64], bin_width: f64) -> (Vec<f32>
     }
 
     let n_neurons = resp.len() / stimuli.len();
-    // Threads share the bins.
-    let means = bins.into_par_iter().map(|(_, bin)| {
+    let (mut mean_resp, mut mean_stimuli) = (Vec::new(), Vec::new());
+    for bin in bins.values() {
         let n = bin.len() as f64;
         let mut sums = vec![0.0; n_neurons];
-        for &i in &bin {
+        for &i in bin {
             for (sum, &r) in sums.iter_mut().zip(&resp[i * n_neurons..]) {
                 *sum += f64::from(r);
             }
         }
-        let mean_resp: Vec<f32> = sums.iter().map(|sum| (sum / n) as f32).collect();
-        let mean_ori = bin.iter().map(|&i| stimuli[i]).sum::<f64>() / n;
-        (mean_resp, mean_ori)
-    });
-    let (mean_resp, mean_stimuli): (Vec<_>, _) = means.unzip();
-    (mean_resp.concat(), mean_stimuli)
+        mean_resp.extend(sums.iter().map(|sum| (sum / n) as f32));
+        mean_stimuli.push(bin.iter().map(|&i| stimuli[i]).sum::<f64>() / n);
+    }
+    (mean_resp, mean_stimuli)
 }
 
 /// Draws `n_stim` stimuli with replacement, as the original does with `numpy.random.choice`.

@@ -56,7 +56,7 @@ fn data_get_no_gradient() -> Result<()> {
 }
 
 #[test]
-fn no_stimuli_give_an_empty_output_and_no_gradient() -> Result<()> {
+fn no_stimuli_give_an_empty_output_and_a_gradient_of_zeros() -> Result<()> {
     let layer = Linear::new(&mut TorchRng::manual_seed(1), 2_000, 2)?;
     let x = Tensor::zeros((0, 2_000), DType::F32, &Device::Cpu)?;
     let out = layer.forward(&x)?;

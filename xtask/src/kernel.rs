@@ -57,8 +57,8 @@ pub fn launch(connection_file: &OsStr) -> Result<ExitStatus> {
         // the other steps of training need. With this limit they sleep at once.
         .env("CANDLE_BARRIER_POOL_SPIN_LIMIT", "1");
     if std::env::var_os("RAYON_NUM_THREADS").is_none() {
-        // Of itself candle starts a thread for each core of the machine, even in a container that
-        // may use two of them, and counts the cores anew in each matmul.
+        // By default candle starts a thread for each core of the machine, even in a container that
+        // may use only two, and counts the cores again in each matmul.
         let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
         evcxr.env("RAYON_NUM_THREADS", n_threads.to_string());
     }

@@ -135,7 +135,7 @@ fn bench(what: Bench) -> Result<()> {
         Bench::Kernel => {
             let (stock, torch) = (evcxr::stock()?, torch()?);
             let mut script = prepared.script(&python, "bench_kernel.py");
-            // Cargo's own libhelpers is not for stock evcxr, either.
+            // Stock evcxr would load the libhelpers that `cargo test` has compiled.
             toolchain::set_paths(&mut script, &toolchain::sysroot()?);
             run(script.arg(stock).arg(torch))
         }
